@@ -1,0 +1,317 @@
+"""The world model: a pure function of an explicit, immutable, batch-first state, its randomness included."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final
+
+import torch
+from torch import Tensor, nn
+
+from cosmos_sdk import control
+from cosmos_sdk.errors import ConfigError, PluginError, SamplingError, ShapeError, did_you_mean
+from cosmos_sdk.protocols import (
+    Backend,
+    Batch,
+    Conditioner,
+    Head,
+    Prediction,
+    Readout,
+    Rollout,
+    Spec,
+    Tokenizer,
+    TrainableBackend,
+    TrainableHead,
+)
+from cosmos_sdk.rng import START, Rng
+from cosmos_sdk.state import Control, Masked, Signals, Tensors, WorldState
+
+if TYPE_CHECKING:
+    from cosmos_sdk.config import WorldConfig
+
+Memory = Mapping[str, Tensors]
+C = TypeVar("C")
+
+
+@final
+class ComponentDict(nn.Module, Generic[C]):
+    """Named components. Those that are Modules are registered; others, a simulator for one, stay plain."""
+
+    def __init__(self, components: Mapping[str, C]) -> None:
+        """Takes the components in the order in which they are to be called."""
+        super().__init__()
+        self._names = tuple(components)
+        self._plain = {n: c for n, c in components.items() if not isinstance(c, nn.Module)}
+        for name, component in components.items():
+            if isinstance(component, nn.Module):
+                self.add_module(name, component)
+
+    def __getitem__(self, name: str) -> C:
+        return self._plain[name] if name in self._plain else self._modules[name]  # pyright: ignore[reportReturnType]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def items(self) -> list[tuple[str, C]]:
+        """The pairs (name, component), in order."""
+        return [(name, self[name]) for name in self._names]
+
+
+@final
+class WorldModel(nn.Module):
+    """A learned simulator. An nn.Module (parameters, to, state_dict), in eval mode when built. Never subclassed."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        backend: Backend,
+        conditioners: Mapping[str, Conditioner],
+        heads: Mapping[str, Head],
+        readouts: Mapping[str, Readout],
+        spec: Spec | None = None,
+        config: WorldConfig | None = None,
+    ) -> None:
+        """Composes the parts; `spec` and `config` are what `build` made them from.
+
+        Raises:
+            ConfigError: two components share a name, and so a namespace in `WorldState.memory`.
+        """
+        super().__init__()
+        names = ["backend", "start", *conditioners, *heads, *readouts]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigError(
+                [
+                    f"the name {name!r} is used by two components; each needs its own"
+                    for name in twice
+                ]
+            )
+        self.tokenizer, self.backend = tokenizer, backend
+        self.conditioners = ComponentDict(conditioners)
+        self.heads, self.readouts = ComponentDict(heads), ComponentDict(readouts)
+        self.spec, self.config = spec, config
+        self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are; a world without any runs on the CPU."""
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype that floating signals are cast to: that of the parameters, else float32."""
+        return next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.float32)
+
+    def reset(
+        self, frames: Tensor, start: Signals, seed: Tensor, history: Signals | None = None
+    ) -> WorldState:
+        """Starts B worlds from real frames.
+
+        Args:
+            frames: (B, F, V, 3, h, w) uint8, oldest first; a short history repeats its first frame.
+            start: once-per-episode signals, each (B, *start_space.shape).
+            seed: (B,) int64; a row's whole future is a function of its seed and its controls.
+            history: the signals of the frames, each (B, F, ...); signal k led to frame k.
+        """
+        expected = self.spec.frames if self.spec else None
+        control.check_frames(frames, expected)
+        frames = control.repeat_first(frames[:, -self.backend.context :], self.backend.context)
+        return self.start(self.tokenizer.encode(frames.to(self.device)), start, seed, history)
+
+    def start(
+        self, latents: Tensor, start: Signals, seed: Tensor, history: Signals | None = None
+    ) -> WorldState:
+        """Starts B worlds from latents (B, n, *latent): cached encodings, or the state of a simulator."""
+        if seed.shape != latents.shape[:1]:
+            raise ShapeError(
+                "seed", tuple(seed.shape), f"one int64 per row: {tuple(latents.shape[:1])}"
+            )
+        rows, context = latents.shape[0], self.backend.context
+        seed = seed.to(latents.device, torch.int64)
+        given = control.fill_start(
+            self.conditioners.items(), start, rows, latents.device, self.dtype
+        )
+        memory: dict[str, Tensors] = {
+            name: c.start(given[name]) for name, c in self.conditioners.items()
+        }
+        time = torch.arange(1 - context, 1, device=latents.device).expand(
+            rows, -1
+        )  # 0 = newest context frame
+        padded = control.left_pad(history or {}, context)
+        embedded, memory = self._embed(memory, padded, time)
+        latents = control.repeat_first(latents, self.backend.window)
+        features, own = self.backend.start(
+            latents, embedded, Rng(seed, torch.zeros_like(seed), START)
+        )
+        memory["start"] = {n: m.values for n, m in given.items() if m.values.numel()}
+        state = WorldState(
+            latents[:, -self.backend.window :],
+            features,
+            {**memory, "backend": own},
+            torch.zeros_like(seed),
+            seed,
+        )
+        return replace(
+            state, memory={**state.memory, **{n: h.start(state) for n, h in self.heads.items()}}
+        )
+
+    def step(self, state: WorldState, signals: Signals) -> tuple[WorldState, Tensors]:
+        """One predict: the next state, and what each head says, (B, chunk, *).
+
+        Args:
+            state: of B worlds; it is not changed.
+            signals: each (B, chunk, *space.shape); what is not given is masked.
+
+        Raises:
+            SignalError, ShapeError: a signal this world does not take, of another shape, or not finite.
+        """
+        ahead = torch.arange(1, self.backend.chunk + 1, device=state.time.device)
+        time = state.time[:, None] + ahead  # (B, chunk)
+        embedded, memory = self._embed(state.memory, signals, time)
+        new = self.backend.predict(state, embedded, Rng(state.seed, state.time))
+        self._check(new, state)
+        latents = torch.cat((state.latents, new.latents), 1)[:, -self.backend.window :]
+        memory = {**state.memory, **memory, "backend": new.memory}
+        after = WorldState(latents, new.features, memory, time[:, -1], state.seed)
+        values: dict[str, Tensor] = {}
+        for name, head in self.heads.items():
+            values[name], memory[name] = head.read(
+                state, embedded, after, state.memory.get(name, {})
+            )
+        return after, values
+
+    def rollout(self, state: WorldState, signals: Signals, keep_latents: bool = False) -> Rollout:
+        """Steps through signals (B, K, *), where chunk divides K. Values of heads and readouts come along."""
+        chunk = self.backend.chunk
+        num_steps, rest = divmod(control.num_frames(signals), chunk)
+        if rest or not num_steps:
+            got = control.num_frames(signals)
+            raise ShapeError(
+                "the number of signals", got, f"a positive multiple of the backend's chunk, {chunk}"
+            )
+        heard: dict[str, list[Tensor]] = {name: [] for name in (*self.heads, *self.readouts)}
+        kept: list[Tensor] = []
+        for k in range(num_steps):
+            state, values = self.step(
+                state, control.frames_of(signals, slice(k * chunk, (k + 1) * chunk))
+            )
+            observed = {name: value[:, None] for name, value in self.observe(state).items()}
+            for name, value in {**values, **observed}.items():
+                heard[name].append(value)
+            if keep_latents:
+                kept.append(state.latents)
+        together = {name: torch.cat(values, 1) for name, values in heard.items()}
+        return Rollout(state, together, torch.stack(kept, 1) if keep_latents else None)
+
+    def decode(self, state: WorldState, num_frames: int | None = None) -> Tensor:
+        """The newest frames, (B, num_frames or chunk, V, 3, h, w) uint8."""
+        return self.tokenizer.decode(
+            state.latents, self.backend.chunk if num_frames is None else num_frames
+        )
+
+    def observe(self, state: WorldState) -> Tensors:
+        """What each readout reads off the state, (B, *)."""
+        return {name: readout.read(state) for name, readout in self.readouts.items()}
+
+    def loss(self, batch: Batch, rng: Rng) -> Tensors:
+        """The losses of backend and heads, tokenizer frozen: "component/term" -> (B,).
+
+        Raises:
+            PluginError: the backend has no `loss`.
+        """
+        backend = self.backend
+        if not callable(getattr(backend, "loss", None)):
+            raise PluginError(
+                type(backend).__name__,
+                "this backend cannot be trained.",
+                "It has no method `loss`.",
+            )
+        trainable: TrainableBackend = backend  # pyright: ignore[reportAssignmentType]
+        latents = batch.latents
+        if latents is None:
+            with torch.no_grad():
+                latents = self.tokenizer.encode(batch.frames)
+        rows, num_frames = batch.valid.shape
+        given = control.fill_start(
+            self.conditioners.items(), batch.start, rows, latents.device, self.dtype
+        )
+        memory = {name: c.start(given[name]) for name, c in self.conditioners.items()}
+        time = torch.arange(num_frames, device=latents.device) - (backend.context - 1)
+        signals = control.restrict(batch.signals, batch.valid)
+        embedded, _ = self._embed(memory, signals, time.expand(rows, -1))
+        terms, features = trainable.loss(latents, embedded, batch.valid, rng)
+        losses = {f"backend/{term}": value for term, value in terms.items()}
+        for name, part in (*self.heads.items(), *self.readouts.items()):
+            if isinstance(part, TrainableHead) and name in batch.targets:
+                target = control.restrict({name: batch.targets[name]}, batch.valid)[name].zeroed()
+                own = part.loss(latents, features, embedded, target)
+                losses |= {f"{name}/{term}": value for term, value in own.items()}
+        return losses
+
+    def using(self, **sampling: Any) -> Self:
+        """The same weights under other run-time options: `world.using(num_steps=1)`.
+
+        Raises:
+            SamplingError: the backend has no such option.
+        """
+        known = [field.name for field in fields(self.backend.sampling)]
+        for name in sampling:
+            if name not in known:
+                choices = ", ".join(known)
+                raise SamplingError(
+                    f"{type(self.backend).__name__} has no run-time option {name!r}."
+                    f"{did_you_mean(name, known)} Options: {choices}."
+                )
+        other = copy.copy(self)
+        other._modules = dict(self._modules)  # a shallow copy shares this dict with the original
+        backend = copy.copy(self.backend)
+        if isinstance(backend, nn.Module):  # a wrapper's setter may replace what it wraps
+            backend._modules = dict(backend._modules)
+        backend.sampling = replace(self.backend.sampling, **sampling)
+        other.backend = backend
+        return other
+
+    def save_pretrained(self, folder: str | Path, **options: Any) -> Path:
+        """Writes a checkpoint folder; see `cosmos_sdk.checkpoint.save_pretrained`."""
+        from cosmos_sdk.checkpoint import save_pretrained
+
+        return save_pretrained(self, folder, **options)
+
+    @staticmethod
+    def from_pretrained(source: str | Path, device: str | torch.device = "cpu") -> WorldModel:
+        """Loads a checkpoint folder or a bundled world by its name; see `cosmos_sdk.checkpoint.from_pretrained`."""
+        from cosmos_sdk.checkpoint import from_pretrained
+
+        return from_pretrained(source, device)
+
+    def _embed(
+        self, memory: Memory, signals: Signals, time: Tensor
+    ) -> tuple[Control, dict[str, Tensors]]:
+        """Fills in what is missing as masked zeros, embeds, and collects the conditioners' next memories."""
+        filled = control.fill(self.conditioners.items(), signals, time, self.dtype)
+        cond: dict[str, Masked] = {}
+        after: dict[str, Tensors] = {}
+        for name, conditioner in self.conditioners.items():
+            tokens, after[name] = conditioner.embed(filled[name], time, memory.get(name, {}))
+            cond[name] = control.check_tokens(name, conditioner, tokens, time).zeroed()
+        return Control(filled, cond), after
+
+    def _check(self, new: Prediction, state: WorldState) -> None:
+        """A backend that breaks the contract is named here, not three modules later."""
+        rows, chunk, width = len(state), self.backend.chunk, self.backend.feature_width
+        wrong = None
+        if new.features.shape != (rows, chunk, width):
+            wrong = f"features {tuple(new.features.shape)}; expected {(rows, chunk, width)}."
+        elif new.latents.shape[0] != rows or new.latents.shape[2:] != state.latents.shape[2:]:
+            wrong = f"latents {tuple(new.latents.shape)}; expected {(rows, 'n', *state.latents.shape[2:])}."
+        if wrong:
+            remedy = "Run cosmos_sdk.testing.check_backend on it."
+            raise PluginError(type(self.backend).__name__, f"predict returned {wrong}", remedy)
