@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from cosmos_sdk.config import WorldConfig, override, read_yaml, typed, write_yaml
+from cosmos_sdk.errors import ConfigError
+from toys.factories import toy_data
+
+
+@dataclass(frozen=True)
+class Inner:
+    depth: int = 1
+
+
+@dataclass(frozen=True)
+class Example:
+    width: int
+    rate: float = 0.1
+    sizes: tuple[int, ...] = (1, 2)
+    mode: Literal["fast", "slow"] = "fast"
+    limit: float | None = None
+    inner: Inner = field(default_factory=Inner)
+    named: dict[str, Inner] = field(default_factory=dict[str, Inner])
+    free: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def __post_init__(self) -> None:
+        if self.width < 0:
+            raise ValueError("width has to be positive")
+
+
+def test_values_are_converted_to_the_types_of_the_fields() -> None:
+    values = {
+        "width": "4",
+        "rate": "1e-3",
+        "sizes": [3, 4, 5],
+        "named": {"a": {"depth": 2}},
+        "free": {"x": {"y": 1}},
+    }
+
+    assert typed(Example, values) == Example(
+        4, 1e-3, (3, 4, 5), named={"a": Inner(2)}, free={"x": {"y": 1}}
+    )
+
+
+def test_one_report_lists_every_problem() -> None:
+    values = {
+        "witdh": 3,
+        "rate": "quick",
+        "mode": "slwo",
+        "sizes": [1, "b"],
+        "inner": {"dept": 1},
+        "named": {"a": {"depth": "x"}},
+    }
+
+    with pytest.raises(ConfigError) as caught:
+        typed(Example, values)
+
+    problems = "\n".join(caught.value.problems)
+    assert len(caught.value.problems) == 7
+    assert "witdh: unknown key. Did you mean 'width'?" in problems
+    assert "width: a value is required" in problems
+    assert "rate: 'quick' does not fit float" in problems
+    assert "mode: 'slwo' does not fit Literal['fast', 'slow']" in problems
+    assert "sizes: [1, 'b'] does not fit tuple[int, ...]" in problems
+    assert "inner.dept: unknown key. Did you mean 'depth'?" in problems
+    assert "named.a.depth: 'x' does not fit int" in problems
+
+
+def test_a_dataclass_that_refuses_its_values_is_a_problem_too() -> None:
+    with pytest.raises(ConfigError, match="width has to be positive"):
+        typed(Example, {"width": -1})
+
+
+def test_interpolations_are_data_that_fits_nowhere() -> None:
+    with pytest.raises(ConfigError, match=r"limit: .*interpolation"):
+        typed(Example, {"width": 1, "limit": "${oc.env:HOME}"})
+
+
+def test_overrides_reach_into_sections_and_read_yaml_values() -> None:
+    values = override({"a": {"b": 1, "c": 2}}, ["a.b=[1, 2]", "a.d=1e-3", "e=null", "f=x=y"])
+
+    assert values == {"a": {"b": [1, 2], "c": 2, "d": 1e-3}, "e": None, "f": "x=y"}
+
+
+def test_every_override_that_cannot_be_read_is_reported() -> None:
+    with pytest.raises(ConfigError) as caught:
+        override({}, ["width", "=3", "a=1", "b=[1,", "c=${"])
+
+    assert len(caught.value.problems) == 4
+    assert "'width': expected key=value" in caught.value.problems[0]
+    assert "'b=[1,': the value cannot be read" in caught.value.problems[2]
+
+
+def test_a_world_survives_yaml(tmp_path: Path) -> None:
+    config = WorldConfig.from_mapping(toy_data())
+    path = tmp_path / "world.yaml"
+    path.write_text(write_yaml(config.to_mapping()))
+
+    assert WorldConfig.load(path) == config
+    assert WorldConfig.load(path, ["backend.window=5"]).backend["window"] == 5
+
+
+def test_tags_and_broken_yaml_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "world.yaml"
+    for text in (
+        "a: !!python/object/apply:os.system ['true']",
+        "a: [1, 2",
+        "a: 1\na: 2",
+        "- 1\n- 2",
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=r"world\.yaml"):
+            read_yaml(path)
+
+
+def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        read_yaml(tmp_path / "absent.yaml")
+
+
+def test_a_box_has_a_low_a_high_and_a_name_for_each_dimension() -> None:
+    data = toy_data()
+    data["spec"]["targets"]["reward"] = {"low": [0.0, 0.0], "high": [1.0]}
+
+    with pytest.raises(ConfigError, match=r"spec\.targets\.reward: .*low has 2, high 1"):
+        WorldConfig.from_mapping(data)
