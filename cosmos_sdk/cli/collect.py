@@ -1,0 +1,20 @@
+"""`cosmos-sdk collect`: records episodes as a LeRobotDataset v3 folder."""
+
+from __future__ import annotations
+
+import sys
+
+from cosmos_sdk.cli.overrides import parse
+
+
+def run(arguments: list[str]) -> int:
+    """Records episodes of an environment: `cosmos-sdk collect env=ID out=FOLDER [policy=random] [episodes=100] ...`.
+
+    Further keys: steps=300 (at most), size=64 (px), seed=0, camera=top, task="...", processes=0 (one a core).
+    The same command resumes an interrupted recording; with more episodes it extends it.
+    """
+    from cosmos_sdk.data.collect import CollectConfig, collect
+
+    dataset = collect(parse(CollectConfig, arguments))
+    sys.stdout.write(f"{dataset.root}: {len(dataset.episodes)} episodes, {len(dataset)} rows.\n")
+    return 0

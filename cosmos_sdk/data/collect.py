@@ -1,0 +1,278 @@
+"""Records episodes of a scene in parallel processes; the same command resumes a recording, and extends one."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from cosmos_sdk.data.lerobot import INFO, LeRobotDataset
+from cosmos_sdk.data.publish import Facts, Unit, replacing
+from cosmos_sdk.data.scenes import CollectionPolicy, EnvScene, open_policy, open_scene
+from cosmos_sdk.data.shelf import Recording, Shelf
+from cosmos_sdk.errors import DatasetError
+from cosmos_sdk.simulators import Simulator
+
+RECORDING = "meta/recording.json"  # beside LeRobot's own files: how this was made, and what its actions mean
+UNIT_ROWS = 512  # of short episodes are written together: a kill costs seconds, and a file holds more than one frame
+IMAGES = "observation.images."
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """What `cosmos-sdk collect` takes."""
+
+    env: str  # id of a registered simulator, or of gymnasium.make
+    out: str  # folder
+    policy: str = "random"
+    episodes: int = 100
+    steps: int = 300  # at most; 0 records single pictures
+    size: int = 64  # px, of the square frames
+    seed: int = 0
+    camera: str = "top"
+    task: str = ""  # in words
+    processes: int = 0  # 0: one per core
+
+    def __post_init__(self) -> None:
+        """Refuses counts that make no recording."""
+        for name, least in (
+            ("episodes", 1),
+            ("steps", 0),
+            ("size", 8),
+            ("processes", 0),
+            ("seed", 0),
+        ):
+            if (given := getattr(self, name)) < least:
+                raise ValueError(f"{name} is {given}; expected at least {least}.")
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """What has to be the same when a recording goes on."""
+        return {
+            key: value
+            for key, value in asdict(self).items()
+            if key not in ("out", "episodes", "processes")
+        }
+
+
+def collect(config: CollectConfig, progress: bool = True) -> LeRobotDataset:
+    """Records what is missing of `config.episodes`, publishes it and opens the dataset.
+
+    Episode k depends on `config.seed` and k only, so neither the number of processes nor interruptions change it.
+
+    Raises:
+        DatasetError: the folder holds another recording, or cannot be written.
+    """
+    root = Path(config.out)
+    scene = open_scene(config.env)
+    open_policy(config.policy)  # a wrong name fails before anything is written
+    shelf = _open_shelf(root, config, scene)
+    shelf.tidy()
+    done = shelf.publish()
+    units = _missing(config, done, shelf.units())
+    with tqdm(
+        total=config.episodes,
+        initial=config.episodes - sum(map(len, units)),
+        unit="episode",
+        disable=not progress,
+    ) as bar:
+        for count in _record(config, units):
+            bar.update(count)
+    shelf.publish()
+    return LeRobotDataset(root)
+
+
+def record_episode(
+    scene: Simulator, policy: CollectionPolicy, config: CollectConfig, episode: int
+) -> Recording:
+    """Plays one episode. Row k holds moment k and the action taken there; the last row repeats the action before."""
+    seeds = np.random.SeedSequence([config.seed, episode])
+    rng = np.random.default_rng(seeds)
+    scene.reset(int(rng.integers(2**31)))
+    policy.reset(rng, scene)
+    rows: list[dict[str, Any]] = []
+    frames = [scene.render_clean(config.size, config.size)]
+    moment = _moment(scene)
+    for _ in range(config.steps):
+        action = scene.action_spec.check(policy.act(scene))
+        reward, terminated, info = scene.step(action)
+        success = bool(info.get("is_success", False))
+        rows.append(
+            {**moment, **_transition(scene, action, info["action"], reward, terminated, success)}
+        )
+        frames.append(scene.render_clean(config.size, config.size))
+        moment = _moment(scene)
+        if terminated or info.get("truncated", False):
+            break
+    last = rows[-1] if rows else _transition(scene, _idle(scene), _idle(scene), 0.0, False, False)
+    rows.append({**last, **moment, **_nothing_follows()})
+    columns = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+    return Recording(columns, {f"{IMAGES}{config.camera}": np.stack(frames)})
+
+
+def _moment(scene: Simulator) -> dict[str, NDArray[Any]]:
+    moment = {"observation.state": scene.observe(), "simulator_state": scene.get_state()}
+    return {key: value for key, value in moment.items() if value.size}
+
+
+def _transition(
+    scene: Simulator,
+    action: NDArray[Any],
+    raw: NDArray[Any],
+    reward: float,
+    terminated: bool,
+    success: bool,
+) -> dict[str, NDArray[Any]]:
+    both = {"action": np.asarray(raw)} | (
+        {"action.relative": action} if scene.action_spec.relative else {}
+    )
+    followed = {
+        "next.reward": np.float32(reward),
+        "next.terminated": terminated,
+        "next.success": success,
+    }
+    return {
+        **both,
+        **{key: np.asarray(value) for key, value in followed.items()},
+        "next.done": np.asarray(False),
+    }
+
+
+def _nothing_follows() -> dict[str, NDArray[Any]]:
+    values = {
+        "next.reward": np.float32(0),
+        "next.terminated": False,
+        "next.success": False,
+        "next.done": True,
+    }
+    return {key: np.asarray(value) for key, value in values.items()}
+
+
+def _idle(scene: Simulator) -> NDArray[Any]:
+    spec = scene.action_spec
+    return (
+        np.asarray(0)
+        if spec.num_actions is not None
+        else spec.check(np.zeros(spec.size, np.float32))
+    )
+
+
+def _open_shelf(root: Path, config: CollectConfig, scene: Simulator) -> Shelf:
+    """The shelf of this recording, after making sure that the folder holds this recording or none."""
+    path = root / RECORDING
+    if path.is_file():
+        before = json.loads(path.read_text())["collect"]
+        if changed := {
+            key: value for key, value in config.fixed.items() if before.get(key) != value
+        }:
+            differences = ", ".join(
+                f"{key} was {before.get(key)!r} and is {value!r}" for key, value in changed.items()
+            )
+            raise DatasetError(
+                f"{root} holds another recording: {differences}. Choose another folder: out=..."
+            )
+    elif (root / INFO).is_file():
+        raise DatasetError(
+            f"{root} holds a dataset that `collect` did not make. Choose another folder: out=..."
+        )
+    else:
+        _describe_recording(path, config, scene)
+    names = {"observation.state": scene.observation_names, "simulator_state": scene.state_names}
+    names |= dict.fromkeys(("action", "action.relative"), scene.action_spec.names)
+    return Shelf(root, Facts(scene.rate, names, config.task))
+
+
+def _describe_recording(path: Path, config: CollectConfig, scene: Simulator) -> None:
+    spec = scene.action_spec
+    bounds = {"low": scene.observation_low.tolist(), "high": scene.observation_high.tolist()}
+    about = {
+        "collect": config.fixed,
+        "restorable": not isinstance(scene, EnvScene),
+        "actions": {"action.relative" if spec.relative else "action": spec.to_dict()},
+        "observation": {"names": list(scene.observation_names), **bounds},
+    }
+    try:
+        with replacing(path) as partial:
+            partial.write_text(json.dumps(about, indent=1))
+    except OSError as error:
+        raise DatasetError(
+            f"{path.parent}: cannot write ({error}). Choose another folder: out=..."
+        ) from error
+
+
+def _missing(config: CollectConfig, done: int, units: list[Unit]) -> list[range]:
+    """Runs of consecutive episodes that are still to be recorded, a unit each."""
+    length = max(1, UNIT_ROWS // (config.steps + 1))
+    there = {k for unit in units for k in range(unit.first, unit.first + unit.count)}
+    runs: list[range] = []
+    first = done
+    while first < config.episodes:
+        last = first
+        while last < min(first + length, config.episodes) and last not in there:
+            last += 1
+        if last > first:
+            runs.append(range(first, last))
+        first = max(last, first + 1)
+    return runs
+
+
+def _record(config: CollectConfig, units: list[range]) -> Iterator[int]:
+    """Records units, in any order; yields how many episodes each had."""
+    processes = min(config.processes or len(os.sched_getaffinity(0)), len(units))
+    if processes <= 1:
+        _open(config)
+        for unit in units:
+            yield _record_unit(unit)
+        return
+    context = multiprocessing.get_context(
+        "spawn"
+    )  # a fork would inherit torch's and the caller's threads
+    with ProcessPoolExecutor(processes, context, _open_worker, (config,)) as pool:
+        futures = [pool.submit(_record_unit, unit) for unit in units]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+_worker: dict[str, Any] = {}  # of this process: what every unit needs, opened once
+
+
+def _open(config: CollectConfig) -> None:
+    scene = open_scene(config.env)
+    _worker.update(config=config, scene=scene, policy=open_policy(config.policy))
+    _worker["shelf"] = _open_shelf(Path(config.out), config, scene)
+
+
+def _open_worker(config: CollectConfig) -> None:
+    """`_open` in a process of its own, which leaves Ctrl-C to its parent and does not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+    _open(config)
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
+
+
+def _record_unit(unit: range) -> int:
+    scene, policy, config = _worker["scene"], _worker["policy"], _worker["config"]
+    _worker["shelf"].put(
+        unit.start, [record_episode(scene, policy, config, episode) for episode in unit]
+    )
+    return len(unit)

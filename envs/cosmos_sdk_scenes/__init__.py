@@ -1,0 +1,40 @@
+"""Scenes with a true simulator: Push-T (needs gym-pusht) and our own disc pusher, with policies that record them."""
+
+from __future__ import annotations
+
+from cosmos_sdk.hookspecs import Register, hookimpl
+
+
+@hookimpl
+def register_simulators(register: Register) -> None:
+    """Simulators under the Gymnasium ids of their environments."""
+    register(
+        "gym_pusht/PushT-v0",
+        "cosmos_sdk_scenes.pusht:PushTSimulator",
+        "a disc pushes a T (needs gym-pusht)",
+    )
+    register(
+        "CosmosSDK/DiscPusher-v0",
+        "cosmos_sdk_scenes.disc_pusher:DiscPusher",
+        "a disc pushes a disc; numpy only",
+    )
+
+
+@hookimpl
+def register_policies(register: Register) -> None:
+    """Policies that record these scenes."""
+    register(
+        "pusht-scripted",
+        "cosmos_sdk_scenes.pusht_scripted:PushTScripted",
+        "pushes of every kind, for recording",
+    )
+    register(
+        "pusht-scatter",
+        "cosmos_sdk_scenes.pusht_scripted:PushTScatter",
+        "random placements, for pictures (steps=0)",
+    )
+    register(
+        "disc-scripted",
+        "cosmos_sdk_scenes.disc_scripted:DiscScripted",
+        "pushes towards random places, for recording",
+    )
