@@ -1,0 +1,122 @@
+"""The state of the scene, read off the newest latent: simulator state or proprioception."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cosmos_sdk.errors import ConfigError
+from cosmos_sdk.protocols import Parts
+from cosmos_sdk.rng import FIRST_PRIVATE_STREAM, Rng
+from cosmos_sdk.state import Control, Masked, Tensors, WorldState
+from cosmos_sdk_heads.layers import check_one_latent_a_frame, mean_where, mlp
+
+NOISE_STREAM = FIRST_PRIVATE_STREAM + 1
+
+
+@dataclass(frozen=True)
+class StateReadoutConfig:
+    """Sizes, and how the readout is made ready for imagined latents."""
+
+    hidden: int = 256
+    noise: float = 0.1  # latents get noise of a standard deviation up to this, so that imagined ones are read well
+    beta: float = 0.02  # error below which the loss is quadratic; [-1, 1] spans the target
+
+
+@final
+class StateReadout(nn.Module):
+    """An MLP on the newest latent (N * C numbers), trained by smooth L1 on every frame's latent.
+
+    The target of this readout's name must be a bounded Box (P,). A component that spans a full turn
+    (2 pi, to 1e-3) is an angle: it is predicted as cosine and sine, so that nothing jumps where it wraps.
+    """
+
+    def __init__(self, config: StateReadoutConfig, parts: Parts) -> None:
+        """Raises ConfigError without a bounded target or without a tokenizer."""
+        super().__init__()
+        name = parts.name or "state"
+        space = parts.spec.targets.get(name)
+        if not isinstance(space, spaces.Box) or not space.is_bounded() or parts.tokenizer is None:
+            given = "none" if space is None else str(space)
+            wanted = "needs a tokenizer and a bounded Box under spec.targets"
+            raise ConfigError([f"readouts.{name}: {wanted}; got {given}."])
+        self.config = config
+        self.code = StateCode(space)
+        self.layers = mlp(math.prod(parts.tokenizer.latent_shape), config.hidden, self.code.width)
+
+    def read(self, state: WorldState) -> Tensor:
+        """The state (B, P) in the units of the target and within its bounds; an angle from low up to low + 2 pi."""
+        return self.code.decode(self._predict(state.latents[:, -1]))
+
+    def loss(self, latents: Tensor, features: Tensor, control: Control, target: Masked) -> Tensors:
+        """Smooth L1 (B,) in code units, over all frames whose target (B, F, P) exists."""
+        check_one_latent_a_frame(latents, target.mask.shape[1])
+        latents = latents.detach().flatten(2)  # (B, F, N * C)
+        values = target.zeroed().values.flatten(2).to(self.code.low)
+        if self.config.noise:
+            latents = latents + self.config.noise * _noise(values, latents.shape[-1]).to(latents)
+        error = F.smooth_l1_loss(
+            self._predict(latents, 2), self.code(values), beta=self.config.beta, reduction="none"
+        )
+        return {"smooth_l1": mean_where(error.mean(-1), target.mask)}
+
+    def _predict(self, latents: Tensor, lead: int = 1) -> Tensor:
+        return self.layers(latents.flatten(lead).to(self.code.low))
+
+
+class StateCode(nn.Module):
+    """Numbers of a bounded Box to [-1, 1], angles to cosine and sine; and back."""
+
+    low: Tensor
+    span: Tensor
+
+    def __init__(self, space: spaces.Box) -> None:
+        super().__init__()
+        low, high = np.float64(space.low.ravel()), np.float64(space.high.ravel())
+        turns = np.abs(high - low - 2 * math.pi) < 1e-3
+        self.angles, self.plain = np.flatnonzero(turns).tolist(), np.flatnonzero(~turns).tolist()
+        # where each component stands after [plain, angles]
+        self.order = np.argsort(np.r_[np.flatnonzero(~turns), np.flatnonzero(turns)]).tolist()
+        self.width = len(self.plain) + 2 * len(self.angles)
+        self.register_buffer("low", torch.tensor(low, dtype=torch.float32), persistent=False)
+        span = np.where(high > low, high - low, 1.0)  # a component that never moves
+        self.register_buffer("span", torch.tensor(span, dtype=torch.float32), persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Codes (..., width) of values (..., P): plain numbers, cosines, sines."""
+        scaled = 2 * (values - self.low) / self.span - 1
+        turn = values[..., self.angles]
+        return torch.cat((scaled[..., self.plain], turn.cos(), turn.sin()), -1)
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Values (..., P) of codes (..., width), clipped to the bounds."""
+        n = len(self.angles)
+        plain, cosine, sine = code.split((len(self.plain), n, n), -1)
+        number = (plain.clamp(-1, 1) + 1) / 2 * self.span[self.plain] + self.low[self.plain]
+        low = self.low[self.angles]
+        turn = torch.remainder(torch.atan2(sine, cosine) - low, 2 * math.pi)
+        turn = torch.where(
+            turn < 2 * math.pi, turn, torch.zeros_like(turn)
+        )  # remainder can round up to a full turn
+        return torch.cat((number, turn + low), -1)[..., self.order]
+
+
+def _noise(values: Tensor, width: int) -> Tensor:
+    """Noise (B, F, width) as a function of values (B, F, P) and the frame's place; level uniform in (0, 1).
+
+    A head is given no random numbers. Seeds taken from the target keep a row's loss its own, whatever
+    batch it is in; a frame that comes again at another place of its clip comes with other noise.
+    """
+    bits = values.double().view(torch.int64)
+    odd = 2 * torch.arange(bits.shape[-1], device=bits.device) + 0x9E3779B97F4A7C15 % 2**62
+    seed = ((bits ^ (bits >> 29)) * odd).sum(-1)  # wraps around
+    place = torch.arange(bits.shape[1], device=bits.device).expand_as(seed)
+    rng = Rng(seed.flatten(), place.flatten(), NOISE_STREAM)
+    return (rng.uniform(1) * rng.normal(width)).unflatten(0, seed.shape)
