@@ -1,0 +1,100 @@
+"""`cosmos-sdk bench`: how fast a world steps and plans here, as figures beside this machine's own GEMM peak."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+
+from cosmos_sdk.cli.overrides import parse
+from cosmos_sdk.results import Result
+from cosmos_sdk_evaluation.results import gemm_peak, hardware, table, write_results
+from cosmos_sdk_evaluation.statistics import bootstrap
+
+
+@dataclass
+class Arguments:
+    """What the command takes."""
+
+    world: str = "pusht-diffusion"
+    device: str = "cpu"
+    threads: int = 1
+    precision: tuple[str, ...] = ("float32", "bfloat16")
+    num_steps: tuple[int, ...] = (1, 2, 4)  # K
+    batch_sizes: tuple[int, ...] = (1, 32, 64)
+    only: tuple[str, ...] = ("speed", "planning", "steadiness", "environment", "start-up")
+    steps: int = 60  # timed steps of each setting
+    long: int = 10_000  # steps of the memory check
+    out: str = "outputs/bench/results.json"
+
+
+def run(arguments: list[str]) -> int:
+    """Measures speed: `cosmos-sdk bench [world=pusht-diffusion] [only=[speed,planning]] [threads=1]`.
+
+    Prints frames/s for each batch size, K and precision with and without decoding, seconds and memory of planning, step
+    1,000 against step 10, memory over 10,000 steps, what the Gymnasium layer adds, and start-up times.
+    """
+    options = parse(Arguments, arguments)
+    import torch
+
+    from cosmos_sdk.world import WorldModel
+    from cosmos_sdk_evaluation import speed, steadiness
+
+    torch.set_num_threads(options.threads)
+    world = WorldModel.from_pretrained(options.world, options.device)
+    peak = gemm_peak(torch.float32)
+    results = [Result("fp32 GEMM peak, at the start", peak, "GFLOP/s")]
+    parts = {
+        "speed": lambda: speed.frames_per_second(world, options),
+        "planning": lambda: speed.planning(world, options),
+        "steadiness": lambda: steadiness.steadiness(world, options),
+        "environment": lambda: steadiness.environment_overhead(world, options),
+        "start-up": start_up,
+    }
+    for name in options.only:
+        results += parts[name]()
+    results.append(Result("fp32 GEMM peak, at the end", gemm_peak(torch.float32), "GFLOP/s"))
+    facts = hardware()
+    sys.stdout.write(
+        f"{options.world} on {facts['processor']}, {options.threads} thread(s), load {facts['load_average']}\n"
+    )
+    sys.stdout.write(table(results) + "\n")
+    write_results(Path(options.out), results, asdict(options))
+    sys.stdout.write(f"written to {options.out}\n")
+    return 0
+
+
+def start_up(repeats: int = 5) -> list[Result]:
+    """Seconds of `import cosmos_sdk.world` beyond torch's own, and of `cosmos-sdk --help`; fresh processes in turn."""
+    programs = {"torch": "import torch", "sdk": "import torch, cosmos_sdk.world"}
+    spent: dict[str, list[float]] = {name: [] for name in (*programs, "help")}
+    for _ in range(repeats):
+        for name, program in programs.items():
+            spent[name].append(_seconds([sys.executable, "-c", program]))
+        command = "import sys; from cosmos_sdk.cli.main import main; sys.exit(main(['--help']))"
+        spent["help"].append(_seconds([sys.executable, "-c", command]))
+    beyond = [sdk - torch for sdk, torch in zip(spent["sdk"], spent["torch"], strict=True)]
+    return [
+        Result(
+            "import of the SDK beyond torch",
+            sorted(beyond)[repeats // 2],
+            "s",
+            repeats,
+            bootstrap(beyond),
+        ),
+        Result(
+            "cosmos-sdk --help",
+            sorted(spent["help"])[repeats // 2],
+            "s",
+            repeats,
+            bootstrap(spent["help"]),
+        ),
+    ]
+
+
+def _seconds(command: list[str]) -> float:
+    start = perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return perf_counter() - start

@@ -1,0 +1,90 @@
+"""`cosmos-sdk evaluate`: a registered metric or task on a world, as a table and a results file."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from cosmos_sdk.config import override, typed
+from cosmos_sdk.errors import ConfigError, did_you_mean
+from cosmos_sdk.registry import registry
+from cosmos_sdk.results import Result
+from cosmos_sdk_evaluation.results import table, write_results
+
+
+@dataclass
+class Arguments:
+    """What every measurement takes; the fields of its own configuration are given beside these."""
+
+    metric: str | None = None
+    task: str | None = None
+    world: str = "pusht-diffusion"  # a bundled name or a folder
+    device: str = "cpu"
+    threads: int = 1
+    using: dict[str, Any] = field(default_factory=dict[str, Any])  # run-time options of the backend
+    out: str = "outputs/evaluate"
+
+
+def run(arguments: list[str]) -> int:
+    """Measures a world: `cosmos-sdk evaluate metric=open-loop|reward|tokenizer world=NAME`, or `task=pusht-goals`.
+
+    `using.precision=bfloat16` sets an option of the backend. Other key=value pairs are fields of the metric's or task's
+    own configuration, such as n=100 or planner=icem planner_options.num_samples=64. Prints a table with 95 % intervals
+    and writes results.json under out=.
+    """
+    common, own = split(override({}, arguments))
+    name, measure, config = chosen(common, own)
+    import torch
+
+    from cosmos_sdk.world import WorldModel
+
+    torch.set_num_threads(common.threads)
+    world = WorldModel.from_pretrained(common.world, common.device)
+    results: list[Result] = measure(world.using(**common.using), config)
+    sys.stdout.write(f"{name} of {common.world}\n{table(results)}\n")
+    path = Path(common.out) / f"{name}-{Path(common.world).name}.json"
+    write_results(path, results, {**asdict(common), name: asdict(config)})
+    sys.stdout.write(f"written to {path}\n")
+    return 0
+
+
+def split(values: dict[str, Any]) -> tuple[Arguments, dict[str, Any]]:
+    """The common arguments, and the rest for the measurement itself."""
+    common = {item.name for item in fields(Arguments)}
+    mine = {key: value for key, value in values.items() if key in common}
+    return typed(Arguments, mine), {
+        key: value for key, value in values.items() if key not in common
+    }
+
+
+def chosen(common: Arguments, own: dict[str, Any]) -> tuple[str, Callable[..., list[Result]], Any]:
+    """The one metric or task that was named, with its configuration.
+
+    Raises:
+        ConfigError: none or two were named, or a key is unknown.
+    """
+    named = [
+        (kind, name)
+        for kind, name in (("metric", common.metric), ("task", common.task))
+        if name is not None
+    ]
+    if len(named) != 1:
+        metrics, tasks = (", ".join(registry().names(kind)) for kind in ("metric", "task"))
+        raise ConfigError([f"name one metric or one task; metrics: {metrics}; tasks: {tasks}"])
+    kind, name = named[0]
+    measure = registry().load(kind, name)
+    cls = get_type_hints(measure)[list(inspect.signature(measure).parameters)[1]]
+    known = [item.name for item in fields(cls)] + [item.name for item in fields(Arguments)]
+    unknown = [key for key in own if key not in known]
+    if unknown:
+        raise ConfigError(
+            [
+                f"{key}: unknown key.{did_you_mean(key, known)} Keys: {', '.join(known)}."
+                for key in unknown
+            ]
+        )
+    return name, measure, typed(cls, own)

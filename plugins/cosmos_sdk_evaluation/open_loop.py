@@ -1,0 +1,206 @@
+"""Metric `open-loop`: how well a world imagines held-out futures under true actions, and what false ones change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cosmos_sdk.registry import registry
+from cosmos_sdk.results import Result
+from cosmos_sdk.world import WorldModel
+from cosmos_sdk_evaluation.episodes import Episode, held_out
+from cosmos_sdk_evaluation.pixel import psnr, ssim
+from cosmos_sdk_evaluation.state_errors import Quantity, quantities
+from cosmos_sdk_evaluation.statistics import bootstrap, bootstrap_ratio
+
+
+@dataclass
+class OpenLoopConfig:
+    """Held-out windows: `context` real frames, then `horizon` imagined ones."""
+
+    env: str = "gym_pusht/PushT-v0"
+    policy: str = "pusht-scripted"
+    windows: int = 100
+    horizons: tuple[int, ...] = (1, 8, 16, 32)
+    num_steps: tuple[int, ...] = (
+        1,
+        2,
+        4,
+    )  # K, sampling steps; the first is the one compared with shuffled actions
+    seed: int = 0
+    batch_size: int = 50
+    readout: str = "state"
+    unit: str = "px"  # of positions; angles are given in degrees
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows of one length, stacked: context frames, then the true future."""
+
+    frames: Tensor  # (n, C + H, 1, 3, h, w) uint8
+    actions: Tensor  # (n, C + H, A): entry k led to frame k; entry 0 is absent
+    observations: Tensor  # (n, C + H, P)
+    context: int
+
+    def __len__(self) -> int:
+        return self.frames.shape[0]
+
+    def rows(self, index: slice) -> Windows:
+        """Some of the windows."""
+        return Windows(
+            self.frames[index], self.actions[index], self.observations[index], self.context
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Imagined:
+    """An imagined future of H frames beside its windows."""
+
+    frames: Tensor  # (n, H, 1, 3, h, w) uint8
+    observations: Tensor | None  # (n, H, P) by the readout
+
+
+def windows(config: OpenLoopConfig, size: tuple[int, int], context: int) -> Windows:
+    """One window from each of the first held-out episodes that are long enough."""
+    length = context + max(config.horizons)
+    episodes = held_out(
+        config.env, config.policy, 4 * config.windows, length + 8, size, config.seed
+    )
+    chosen: list[Windows] = []
+    for episode in episodes:
+        spare = len(episode) + 1 - length
+        if spare >= 0:
+            chosen.append(_window(episode, spare // 2, length, context))
+        if len(chosen) == config.windows:
+            break
+    frames, actions = (
+        torch.cat([getattr(w, name) for w in chosen]) for name in ("frames", "actions")
+    )
+    return Windows(frames, actions, torch.cat([w.observations for w in chosen]), context)
+
+
+def _window(episode: Episode, first: int, length: int, context: int) -> Windows:
+    led_to = torch.cat(
+        [torch.zeros_like(episode.actions[:1]), episode.actions]
+    )  # entry k led to frame k
+    part = slice(first, first + length)
+    return Windows(
+        episode.frames[part][None], led_to[part][None], episode.observations[part][None], context
+    )
+
+
+@torch.no_grad()
+def imagine(world: WorldModel, data: Windows, actions: Tensor, config: OpenLoopConfig) -> Imagined:
+    """Rolls the world forward from each window's context under `actions` (n, H, A), decoding every frame."""
+    parts: list[Imagined] = []
+    for first in range(0, len(data), config.batch_size):
+        rows = data.rows(slice(first, first + config.batch_size))
+        parts.append(
+            _imagine(world, rows, actions[first : first + config.batch_size], config, first)
+        )
+    observed = [part.observations for part in parts if part.observations is not None]
+    return Imagined(
+        torch.cat([part.frames for part in parts]), torch.cat(observed) if observed else None
+    )
+
+
+def _imagine(
+    world: WorldModel, data: Windows, actions: Tensor, config: OpenLoopConfig, first: int
+) -> Imagined:
+    seed = torch.arange(first, first + len(data)) + 1_000_003 * config.seed
+    history = {"action": data.actions[:, : data.context]}
+    state = world.reset(data.frames[:, : data.context], {}, seed, history)
+    frames: list[Tensor] = []
+    observed: list[Tensor] = []
+    chunk = world.backend.chunk
+    for k in range(0, actions.shape[1], chunk):
+        state, _ = world.step(state, {"action": actions[:, k : k + chunk]})
+        frames.append(world.decode(state).cpu())
+        if config.readout in world.readouts:
+            observed.append(world.observe(state)[config.readout].cpu())
+    return Imagined(torch.cat(frames, 1), torch.stack(observed, 1) if observed else None)
+
+
+def open_loop(world: WorldModel, config: OpenLoopConfig) -> list[Result]:
+    """PSNR and SSIM at each horizon for each K beside copying the last frame, and what false actions cost."""
+    size = world.spec.frames[1:] if world.spec else (64, 64)
+    data = windows(config, size, world.backend.context)
+    future = data.frames[:, data.context :]
+    actions = data.actions[:, data.context :]
+    copied = data.frames[:, data.context - 1 : data.context].expand_as(future)
+    results = _pictures("copy last frame", copied, future, config)
+    coded = world.tokenizer.decode(world.tokenizer.encode(future[:, -1:]), 1)
+    results += [_mean("tokenizer limit PSNR", psnr(coded, future[:, -1:]).flatten(), "dB", config)]
+    takes_steps = hasattr(world.backend.sampling, "num_steps")
+    for k in config.num_steps if takes_steps else (0,):
+        model = world.using(num_steps=k) if takes_steps else world
+        imagined = imagine(model, data, actions, config)
+        label = f"K={k}" if takes_steps else "world"
+        results += _pictures(label, imagined.frames, future, config)
+        if imagined.observations is not None:
+            results += _states(
+                label, imagined.observations, data.observations[:, data.context :], config
+            )
+        if k == config.num_steps[0] or not takes_steps:
+            results += _shuffled(model, label, data, imagined, config)
+    return results
+
+
+def _pictures(label: str, imagined: Tensor, future: Tensor, config: OpenLoopConfig) -> list[Result]:
+    results: list[Result] = []
+    for h in config.horizons:
+        pair = imagined[:, h - 1], future[:, h - 1]
+        results.append(_mean(f"{label} PSNR @{h}", psnr(*pair).flatten(), "dB", config))
+        results.append(_mean(f"{label} SSIM @{h}", ssim(*pair).flatten(), "", config))
+    return results
+
+
+def _states(label: str, imagined: Tensor, true: Tensor, config: OpenLoopConfig) -> list[Result]:
+    results: list[Result] = []
+    for quantity in observed(config.env):
+        errors = quantity.error(imagined, true)
+        unit = "deg" if quantity.is_angle else config.unit
+        for h in config.horizons:
+            results.append(
+                _mean(f"{label} {quantity.name} error @{h}", errors[:, h - 1], unit, config)
+            )
+    return results
+
+
+def observed(env: str) -> list[Quantity]:
+    """What the simulator of an environment observes."""
+    return quantities(registry().load("simulator", env).observation_names)
+
+
+def _shuffled(
+    world: WorldModel, label: str, data: Windows, imagined: Imagined, config: OpenLoopConfig
+) -> list[Result]:
+    """The error under the actions of other windows, as a multiple of the error under the true ones."""
+    order = np.random.default_rng(config.seed).permutation(len(data))
+    order = np.roll(order, 1)[
+        np.argsort(order)
+    ]  # a cycle through all windows: none keeps its own actions
+    false = imagine(world, data, data.actions[order, data.context :], config)
+    if imagined.observations is None or false.observations is None:
+        return []
+    true = data.observations[:, data.context :]
+    first = observed(config.env)[0]  # what actions move directly
+    wrong, right = (first.error(o, true) for o in (false.observations, imagined.observations))
+    results: list[Result] = []
+    for h in config.horizons:
+        top, bottom = wrong[:, h - 1], right[:, h - 1]
+        interval = bootstrap_ratio(top.numpy(), bottom.numpy(), config.seed)
+        name = f"{label} {first.name} error, shuffled / true actions @{h}"
+        ratio = float(top.mean() / bottom.mean())
+        results.append(Result(name, ratio, "x", len(data), interval, config.seed))
+    return results
+
+
+def _mean(name: str, values: Tensor, unit: str, config: OpenLoopConfig) -> Result:
+    array = values.double().numpy()
+    return Result(
+        name, float(array.mean()), unit, array.size, bootstrap(array, config.seed), config.seed
+    )

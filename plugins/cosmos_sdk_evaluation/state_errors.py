@@ -1,0 +1,37 @@
+"""Errors of observed states in words a person uses: positions by distance, angles the short way round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Some columns of an observation that are one thing, such as the block's position."""
+
+    name: str
+    columns: tuple[int, ...]
+    is_angle: bool = False  # radians; its error is given in degrees
+
+    def error(self, imagined: Tensor, true: Tensor) -> Tensor:
+        """The errors (...) of observations (..., P)."""
+        difference = imagined[..., list(self.columns)] - true[..., list(self.columns)]
+        if self.is_angle:
+            turn = torch.remainder(difference[..., 0] + torch.pi, 2 * torch.pi) - torch.pi
+            return torch.rad2deg(turn.abs())
+        return difference.norm(dim=-1)
+
+
+def quantities(names: Sequence[str]) -> list[Quantity]:
+    """Groups components by their names: `agent_x`, `agent_y` are the position `agent`; `*_angle` is an angle."""
+    groups: dict[str, list[int]] = {}
+    for column, name in enumerate(names):
+        stem, _, axis = name.rpartition("_")
+        groups.setdefault(stem if axis in ("x", "y", "z") and stem else name, []).append(column)
+    return [
+        Quantity(name, tuple(columns), name.endswith("angle")) for name, columns in groups.items()
+    ]

@@ -1,0 +1,71 @@
+"""Intervals and scores that a report needs: Wilson, bootstrap, AUROC, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Interval = tuple[float, float]
+
+
+def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """The score interval of a proportion (Wilson, 1927); (0, 1) when nothing was tried."""
+    if n == 0:
+        return (0.0, 1.0)
+    interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return (float(interval.low), float(interval.high))
+
+
+def bootstrap(
+    values: ArrayLike, seed: int = 0, resamples: int = 2000, confidence: float = 0.95
+) -> Interval:
+    """The percentile interval of the mean of independent values, one per episode or window (Efron, 1979)."""
+    sample = np.asarray(values, np.float64)
+    if sample.size < 2:
+        return (float("nan"), float("nan"))
+    index = np.random.default_rng(seed).integers(0, sample.size, (resamples, sample.size))
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(sample[index].mean(1), [tail, 100 - tail])
+    return (float(low), float(high))
+
+
+def bootstrap_ratio(
+    top: ArrayLike, bottom: ArrayLike, seed: int = 0, resamples: int = 2000
+) -> Interval:
+    """The 95 % interval of mean(top) / mean(bottom) over paired values."""
+    pairs = np.stack([np.asarray(top, np.float64), np.asarray(bottom, np.float64)])
+    index = np.random.default_rng(seed).integers(0, pairs.shape[1], (resamples, pairs.shape[1]))
+    means = pairs[:, index].mean(2)
+    low, high = np.percentile(means[0] / means[1], [2.5, 97.5])
+    return (float(low), float(high))
+
+
+def auroc(scores: ArrayLike, positive: ArrayLike) -> float:
+    """The chance that a positive scores above a negative, ties counted half (Mann and Whitney, 1947).
+
+    NaN where one of the two classes is empty.
+    """
+    score, label = np.asarray(scores, np.float64), np.asarray(positive, bool)
+    num_positive, num_negative = int(label.sum()), int((~label).sum())
+    if not num_positive or not num_negative:
+        return float("nan")
+    ranks = stats.rankdata(score)[label].sum()
+    return float((ranks - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
+
+
+def calibration_error(probabilities: ArrayLike, happened: ArrayLike, num_bins: int = 10) -> float:
+    """Expected calibration error (Guo et al., 2017, eq. 3): mean |confidence - frequency| over equal-width bins."""
+    probability, label = np.asarray(probabilities, np.float64), np.asarray(happened, np.float64)
+    bins = np.minimum((probability * num_bins).astype(int), num_bins - 1)
+    counts = np.bincount(bins, minlength=num_bins)
+    gap = np.bincount(bins, probability - label, num_bins)
+    return float(np.abs(gap).sum() / max(counts.sum(), 1))
+
+
+def summary(values: Sequence[float] | NDArray[np.float64]) -> str:
+    """`median (min..max)`, as benchmarks quote repeated timings."""
+    array = np.asarray(values, np.float64)
+    return f"{np.median(array):.3g} ({array.min():.3g}..{array.max():.3g})"

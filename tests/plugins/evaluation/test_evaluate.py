@@ -1,0 +1,35 @@
+"""The command answers mistakes before it loads a world."""
+
+from __future__ import annotations
+
+import pytest
+
+from cosmos_sdk.errors import ConfigError, UnknownNameError
+from cosmos_sdk_evaluation.evaluate import chosen, split
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "metrics: open-loop, reward, tokenizer; tasks: pusht-goals"),
+        ({"metric": "reward", "task": "pusht-goals"}, "name one metric or one task"),
+        ({"metric": "open-loop", "windws": 3}, "Did you mean 'windows'"),
+        ({"task": "pusht-goals", "tasks": "hard"}, "tasks: 'hard'"),
+    ],
+)
+def test_a_mistake_is_named(given: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        chosen(*split(given))
+
+
+def test_an_unknown_metric_lists_the_metrics() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'open-loop'"):
+        chosen(*split({"metric": "open-lop"}))
+
+
+def test_the_measurement_takes_its_own_fields_and_the_command_the_rest() -> None:
+    common, own = split({"metric": "open-loop", "windows": 7, "using": {"precision": "bfloat16"}})
+    name, _, config = chosen(common, own)
+    assert name == "open-loop"
+    assert config.windows == 7
+    assert common.using == {"precision": "bfloat16"}

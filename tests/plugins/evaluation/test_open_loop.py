@@ -1,0 +1,43 @@
+"""Windows are aligned with their actions, and the errors are those of the field."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cosmos_sdk.registry import registry
+from cosmos_sdk_evaluation.episodes import held_out
+from cosmos_sdk_evaluation.open_loop import OpenLoopConfig, windows
+
+pytest.importorskip("gym_pusht", reason="the Push-T simulator is an extra: make pusht")
+
+
+def test_the_action_of_a_window_leads_to_the_frame_beside_it() -> None:
+    config = OpenLoopConfig(windows=2, horizons=(1, 12))
+    data = windows(config, (64, 64), 4)
+    assert data.frames.shape == (2, 16, 1, 3, 64, 64)
+    simulator = registry().load("simulator", config.env)()
+    episode = next(held_out(config.env, config.policy, 1, 24, (64, 64)))
+    first = next(
+        k
+        for k in range(len(episode))
+        if torch.equal(episode.observations[k], data.observations[0, 0])
+    )
+    simulator.set_state(episode.states[first])
+    for k in range(1, 16):
+        simulator.step(data.actions[0, k].numpy())
+        assert torch.allclose(
+            torch.from_numpy(simulator.observe()), data.observations[0, k], atol=1e-3
+        )
+        frame = torch.from_numpy(simulator.render_clean(64, 64)).permute(2, 0, 1)
+        assert torch.equal(frame, data.frames[0, k, 0])
+
+
+def test_held_out_episodes_are_a_function_of_the_seed() -> None:
+    one, same = (
+        next(held_out("gym_pusht/PushT-v0", "random", 1, 3, (64, 64), 5)) for _ in range(2)
+    )
+    other = next(held_out("gym_pusht/PushT-v0", "random", 1, 3, (64, 64), 6))
+    assert torch.equal(one.actions, same.actions)
+    assert torch.equal(one.frames, same.frames)
+    assert not torch.equal(one.actions, other.actions)

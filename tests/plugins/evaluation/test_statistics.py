@@ -1,0 +1,55 @@
+"""Intervals and scores against values worked out elsewhere."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from cosmos_sdk_evaluation.statistics import (
+    auroc,
+    bootstrap,
+    bootstrap_ratio,
+    calibration_error,
+    wilson,
+)
+
+
+def test_wilson_gives_the_textbook_interval() -> None:
+    # 29 of 30: (0.8333, 0.9941), Wilson score without continuity correction
+    low, high = wilson(29, 30)
+    assert low == pytest.approx(0.8333, abs=1e-3)
+    assert high == pytest.approx(0.9941, abs=1e-3)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_the_bootstrap_interval_covers_the_mean_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    inside = 0
+    for trial in range(200):
+        low, high = bootstrap(rng.normal(3, 1, 60), seed=trial, resamples=400)
+        inside += low < 3 < high
+    assert 180 <= inside <= 199
+
+
+def test_a_single_value_has_no_interval() -> None:
+    assert all(math.isnan(end) for end in bootstrap([1.0]))
+
+
+def test_the_interval_of_a_ratio_holds_a_ratio_that_is_exact() -> None:
+    values = np.random.default_rng(1).uniform(1, 2, 50)
+    assert bootstrap_ratio(3 * values, values) == pytest.approx((3.0, 3.0))
+
+
+def test_auroc_counts_ordered_pairs_and_half_of_ties() -> None:
+    assert auroc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]) == 0.75
+    assert auroc([1, 1], [0, 1]) == 0.5
+    assert math.isnan(auroc([1, 2], [1, 1]))
+
+
+def test_calibration_error_is_zero_for_honest_and_large_for_boastful_chances() -> None:
+    rng = np.random.default_rng(2)
+    chance = rng.uniform(size=50_000)
+    assert calibration_error(chance, rng.uniform(size=50_000) < chance) < 0.02
+    assert calibration_error(np.full(100, 0.95), np.zeros(100)) == pytest.approx(0.95)
