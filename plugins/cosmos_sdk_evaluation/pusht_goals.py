@@ -37,7 +37,7 @@ DISTANCE, BUDGET = 25, 50  # steps
 ARENA = (40.0, 472.0)  # px: nearer to a wall the block may be squeezed out of it
 
 
-# iCEM with 5 held actions a plan, the same in the learned world and in the simulator; see docs/log.md for what was tried.
+# The same planner in the learned world and in the simulator; docs/log.md says what else was tried.
 DEFAULTS = {"num_samples": 64, "num_elites": 8, "num_iterations": 4, "sigma": 0.4}
 
 
