@@ -27,9 +27,9 @@ def test_changed_or_replaced_weights_make_a_new_copy():
     module, half = layers(), HalfCopy()
     first = half.of(module)
     with torch.no_grad():
-        module[0].weight.mul_(2)
+        module.get_parameter("0.weight").mul_(2)
     second = half.of(module)
-    assert torch.equal(second[0].weight, 2 * first[0].weight)
+    assert torch.equal(second.get_parameter("0.weight"), 2 * first.get_parameter("0.weight"))
     assert half.of(layers()) is not second
 
 
