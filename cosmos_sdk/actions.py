@@ -17,6 +17,11 @@ Normalisation = Literal["affine", "quantile"]
 OutOfBounds = Literal["clip", "refuse"]
 
 
+def numbered(name: str, size: int) -> tuple[str, ...]:
+    """Names for `size` dimensions of what has one name: `name_0`, `name_1`, ...; a single one is plain `name`."""
+    return (name,) if size == 1 else tuple(f"{name}_{i}" for i in range(size))
+
+
 @dataclass(frozen=True)
 class Gripper:
     """Which dimension is the gripper, and whether larger values open it (+1) or close it (-1)."""
@@ -141,7 +146,7 @@ class ActionSpec:
             return ActionSpec(num_actions=int(space.n), rate=rate)
         if isinstance(space, spaces.Box) and len(space.shape) == 1 and space.is_bounded():
             box = cast("spaces.Box[Any]", space)
-            names = tuple(f"action_{i}" for i in range(len(box.low)))
+            names = numbered("action", len(box.low))
             return ActionSpec(names, _floats(box.low), _floats(box.high), rate=rate)
         raise ActionError(
             f"No ActionSpec for {space}: expected a bounded Box of shape (A,), or Discrete(n) from 0."

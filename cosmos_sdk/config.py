@@ -24,11 +24,15 @@ class BoxConfig:
     low: list[float]
     high: list[float]
     names: list[str] = field(default_factory=list[str])
+    units: list[str] = field(default_factory=list[str])  # such as "px" or "rad"
 
     def __post_init__(self) -> None:
-        if len(self.low) != len(self.high) or len(self.names) not in (0, len(self.low)):
-            lengths = f"low has {len(self.low)}, high {len(self.high)}, names {len(self.names)}"
-            raise ValueError(f"a box needs one low, high and name a dimension; {lengths}")
+        counts = {item.name: len(getattr(self, item.name)) for item in fields(self)}
+        size = counts["low"]
+        if counts["high"] != size or not {counts["names"], counts["units"]} <= {0, size}:
+            lengths = ", ".join(f"{name} {count}" for name, count in counts.items())
+            expected = "one low and high a dimension, and as many names and units, or none"
+            raise ValueError(f"a box needs {expected}; there are: {lengths}")
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,11 @@ class HalfCopy:
             self._weights, self._copy = list(module.parameters()), None
         version = sum(p._version for p in self._weights)  # pyright: ignore[reportPrivateUsage]
         if self._copy is None or version != self._version:
-            self._copy, self._version = copy.deepcopy(module).requires_grad_(False), version
-            for part in self._copy.modules():
-                if isinstance(part, self._kind):
-                    part.to(torch.bfloat16)
+            with torch.inference_mode(False):  # gradients may have to pass this copy later
+                self._copy, self._version = copy.deepcopy(module).requires_grad_(False), version
+                for part in self._copy.modules():
+                    if isinstance(part, self._kind):
+                        part.to(torch.bfloat16)
         return cast("M", self._copy)
 
     def __deepcopy__(self, memo: dict[int, object]) -> HalfCopy:

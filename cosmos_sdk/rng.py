@@ -20,6 +20,8 @@ from cosmos_sdk.errors import ShapeError
 STEP, START, PLANNER, TRAINING, ENV = range(5)
 FIRST_PRIVATE_STREAM = 7  # a component that needs noise of its own takes a stream from here on
 
+BELOW_ONE = 1 - 2.0**-24  # the largest float32 under 1
+
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -100,7 +102,8 @@ class Rng:
     def uniform(self, *shape: int) -> Tensor:
         """Returns (B, *shape) float32 in the open interval (0, 1)."""
         words = self._words(math.prod(shape))
-        return ((words >> 8).float() + 0.5).mul_(2.0**-24).view(len(self), *shape)
+        values = ((words >> 8).float() + 0.5).mul_(2.0**-24)
+        return values.clamp_(max=BELOW_ONE).view(len(self), *shape)  # the largest word rounds up
 
     def normal(self, *shape: int) -> Tensor:
         """Returns (B, *shape) float32 standard normal values (Box and Muller, 1958)."""

@@ -26,6 +26,8 @@ class Simulator(Protocol):
     @property
     def observation_names(self) -> tuple[str, ...]: ...  # (P,)
     @property
+    def observation_units(self) -> tuple[str, ...]: ...  # (P,), or none where nobody knows them
+    @property
     def observation_low(self) -> NDArray[np.float32]: ...  # (P,)
     @property
     def observation_high(self) -> NDArray[np.float32]: ...  # (P,)

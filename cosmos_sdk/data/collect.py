@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shlex
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -66,6 +67,17 @@ class CollectConfig:
         }
 
 
+def command_line(fixed: Mapping[str, Any], episodes: int) -> str:
+    """The command, less `out`, that makes a recording again, from its `CollectConfig.fixed` and number of episodes."""
+    usual = {item.name: item.default for item in fields(CollectConfig)}
+    words = {"env": fixed["env"], "policy": fixed["policy"]}
+    words |= {"episodes": episodes, "seed": fixed["seed"]}
+    words |= {key: value for key, value in fixed.items() if value != usual.get(key)}
+    return shlex.join(
+        ["cosmos-sdk", "collect", *(f"{key}={value}" for key, value in words.items())]
+    )
+
+
 def collect(config: CollectConfig, progress: bool = True) -> LeRobotDataset:
     """Records what is missing of `config.episodes`, publishes it and opens the dataset.
 
@@ -73,10 +85,11 @@ def collect(config: CollectConfig, progress: bool = True) -> LeRobotDataset:
 
     Raises:
         DatasetError: the folder holds another recording, or cannot be written.
+        ConfigError: the policy cannot record.
     """
     root = Path(config.out)
     scene = open_scene(config.env)
-    open_policy(config.policy)  # a wrong name fails before anything is written
+    open_policy(config.policy)  # what cannot record fails before anything is written
     shelf = _open_shelf(root, config, scene)
     shelf.tidy()
     done = shelf.publish()
@@ -190,7 +203,8 @@ def _open_shelf(root: Path, config: CollectConfig, scene: Simulator) -> Shelf:
         _describe_recording(path, config, scene)
     names = {"observation.state": scene.observation_names, "simulator_state": scene.state_names}
     names |= dict.fromkeys(("action", "action.relative"), scene.action_spec.names)
-    return Shelf(root, Facts(scene.rate, names, config.task))
+    units = {"observation.state": scene.observation_units}
+    return Shelf(root, Facts(scene.rate, names, config.task, units))
 
 
 def _describe_recording(path: Path, config: CollectConfig, scene: Simulator) -> None:

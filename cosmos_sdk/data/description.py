@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmos_sdk.actions import ActionSpec
+from cosmos_sdk.actions import ActionSpec, numbered
 from cosmos_sdk.config import BoxConfig, SpecConfig
 from cosmos_sdk.data.collect import RECORDING
 from cosmos_sdk.data.lerobot import LeRobotDataset
@@ -31,8 +31,14 @@ class DatasetDescription:
     signals: Mapping[str, str]  # {"action": "action.relative"}
     targets: Mapping[str, str]  # {"state": "observation.state", ...}, those that the dataset has
     boxes: Mapping[str, BoxConfig]  # bounds of each target
-    env: str | None = None  # the environment it was recorded in
+    # what `cosmos-sdk collect` was told, less `out` and `episodes`; nothing where it did not record this
+    collect: Mapping[str, Any] = field(default_factory=dict[str, Any])
     restorable: bool = False
+
+    @property
+    def env(self) -> str | None:
+        """The environment that it was recorded in, where known."""
+        return self.collect.get("env")
 
     def spec(self, size: tuple[int, int] = (64, 64)) -> SpecConfig:
         """The `spec` section of a world's config, for frames of `size` (h, w)."""
@@ -76,7 +82,7 @@ def describe(root: str | Path) -> DatasetDescription:
         signals={"action": key},
         targets=targets,
         boxes={name: _box(dataset, column, about) for name, column in targets.items()},
-        env=about["collect"]["env"] if about else None,
+        collect=about.get("collect", {}),
         restorable=bool(about.get("restorable", False)),
     )
 
@@ -98,22 +104,29 @@ def _action(dataset: LeRobotDataset, about: Mapping[str, Any]) -> tuple[str, Act
 
 
 def _box(dataset: LeRobotDataset, column: str, about: Mapping[str, Any]) -> BoxConfig:
-    size = int(np.prod(np.asarray(dataset.features[column]["shape"], np.int64)))
-    names = _names(dataset.features[column].get("names"), column.rpartition(".")[2], size)
+    feature = dataset.features[column]
+    size = int(np.prod(np.asarray(feature["shape"], np.int64)))
+    names = list(_names(feature.get("names"), column.rpartition(".")[2], size))
+    units = _units(feature.get("units"), size)
     if column == TARGETS["terminated"]:
-        return BoxConfig([0.0], [1.0], list(names))
+        return BoxConfig([0.0], [1.0], names, units)
     if column == TARGETS["state"] and about:
         low, high = about["observation"]["low"], about["observation"]["high"]
         if np.isfinite([low, high]).all():  # an environment may leave its observations unbounded
-            return BoxConfig(low, high, list(names))
+            return BoxConfig(low, high, names, units)
     low, high = (dataset.stats[column][name].reshape(-1) for name in ("min", "max"))
     if (
         column == TARGETS["reward"]
     ):  # rewards in [0, 1] keep these bounds, whatever this recording happened to reach
         low, high = np.minimum(low, 0.0), np.maximum(high, 1.0)
-    return BoxConfig(
-        list(_floats(low)), list(_floats(np.where(high > low, high, low + 1))), list(names)
-    )
+    high = np.where(high > low, high, low + 1)
+    return BoxConfig(list(_floats(low)), list(_floats(high)), names, units)
+
+
+def _units(given: Any, size: int) -> list[str]:
+    """Units of dimensions, which only our own recordings are known to say."""
+    units = cast("list[Any]", given) if isinstance(given, list) else []
+    return [str(unit) for unit in units] if len(units) == size else []
 
 
 def _names(given: Any, prefix: str, size: int) -> tuple[str, ...]:
@@ -123,8 +136,7 @@ def _names(given: Any, prefix: str, size: int) -> tuple[str, ...]:
         parts = cast("dict[str, Any]", given).values()
     names = tuple(str(name) for part in parts for name in part)
     known = len(set(names)) == len(names) == size
-    numbered = (prefix,) if size == 1 else tuple(f"{prefix}_{i}" for i in range(size))
-    return names if known else numbered
+    return names if known else numbered(prefix, size)
 
 
 def _floats(values: NDArray[Any]) -> tuple[float, ...]:

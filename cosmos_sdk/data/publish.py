@@ -35,11 +35,12 @@ CHUNK_SIZE = 1000  # files of a folder
 
 @dataclass(frozen=True)
 class Facts:
-    """What is true of every episode: rate in Hz, names of a column's dimensions where known, the task in words."""
+    """What is true of every episode: rate in Hz, the task in words, and names and units of a column where known."""
 
     rate: float
     names: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     task: str = ""
+    units: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def publish(
     episodes = [{**row, **places} for row in _episodes(rows, stats, cameras, facts)]
     with replacing(root / EPISODES_PATH.format(**place)) as partial:
         write_records(partial, episodes)
-    features = {key: _feature(values, facts.names.get(key)) for key, values in rows.items()}
+    features = {key: _feature(values, key, facts) for key, values in rows.items()}
     features |= {
         camera: video_feature(units[0].folder / f"{camera}.mp4", facts.rate) for camera in cameras
     }
@@ -165,11 +166,14 @@ def _info(
     }
 
 
-def _feature(values: NDArray[Any], names: Sequence[str] | None) -> dict[str, Any]:
+def _feature(values: NDArray[Any], key: str, facts: Facts) -> dict[str, Any]:
+    """What LeRobot says of a column, and its units, a key of ours that LeRobot leaves alone."""
+    names, units = facts.names.get(key), facts.units.get(key)
     return {
         "dtype": str(values.dtype),
         "shape": [values.shape[1]],
         "names": list(names) if names else None,
+        **({"units": list(units)} if units else {}),
     }
 
 

@@ -1,7 +1,9 @@
-"""What can be recorded: a registered `Simulator`, or any Gymnasium environment that renders `rgb_array`."""
+"""What can be recorded, a registered `Simulator` or any Gymnasium environment that renders `rgb_array`, and by whom."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from inspect import Parameter, signature
 from typing import Any, Protocol, cast, final
 
 import gymnasium
@@ -10,11 +12,14 @@ from gymnasium import spaces
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from cosmos_sdk.actions import ActionSpec
+from cosmos_sdk.actions import ActionSpec, numbered
 from cosmos_sdk.data.video import resize_area
-from cosmos_sdk.errors import DataNotRestorableError, DatasetError
+from cosmos_sdk.errors import ConfigError, CosmosError, DataNotRestorableError, DatasetError
 from cosmos_sdk.registry import registry
 from cosmos_sdk.simulators import Simulator
+
+CALLS = {"reset": ("rng", "scene"), "act": ("scene",)}  # what a recording asks of a policy
+VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 class CollectionPolicy(Protocol):
@@ -52,6 +57,7 @@ class EnvScene:
     """
 
     state_names: tuple[str, ...] = ()
+    observation_units: tuple[str, ...] = ()
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         self.env = env
@@ -62,7 +68,7 @@ class EnvScene:
         box = cast("spaces.Box[Any]", space if vector else spaces.Box(0, 0, (0,)))
         self.observation_low = np.asarray(box.low, np.float32)
         self.observation_high = np.asarray(box.high, np.float32)
-        self.observation_names = tuple(f"observation_{i}" for i in range(len(self.observation_low)))
+        self.observation_names = numbered("observation", len(self.observation_low))
 
     def reset(self, seed: int) -> None:
         self._see(self.env.reset(seed=seed)[0])
@@ -119,5 +125,65 @@ def open_scene(env: str) -> Simulator:
 
 
 def open_policy(name: str) -> CollectionPolicy:
-    """`random`, or a registered policy that satisfies `CollectionPolicy`."""
-    return UniformPolicy() if name == "random" else registry().load("policy", name)()
+    """`random`, or a registered policy that satisfies `CollectionPolicy`.
+
+    Raises:
+        UnknownNameError: nobody registered the name.
+        ConfigError: the policy cannot record; names those that can.
+    """
+    if name == "random":
+        return UniformPolicy()
+    factory = registry().load("policy", name)
+    built = _takes(factory)
+    policy = factory() if built else factory
+    if problems := _unplayable(policy) if built else _foreseen(factory):
+        expected = "one that is built without arguments and has reset(rng, scene) and act(scene)"
+        remedy = "Choose one of them, or register a class that builds this policy and offers both."
+        raise ConfigError(
+            [
+                f"policy: {name!r} cannot record by itself: it {'; it '.join(problems)}. Expected {expected}. "
+                f"Policies that can record: {', '.join(recorders())}. {remedy}"
+            ]
+        )
+    return policy
+
+
+def recorders() -> list[str]:
+    """The policies that can record, as far as this shows without building them."""
+    names = {"random"}
+    for name in registry().names("policy"):
+        with suppress(CosmosError):  # what cannot be imported here cannot record here
+            factory = registry().load("policy", name)
+            if not _foreseen(factory):
+                names.add(name)
+    return sorted(names)
+
+
+def _foreseen(factory: Any) -> list[str]:
+    """What a registered class or function lacks of a recorder; what a function builds is not seen."""
+    problems: list[str] = []
+    if not _takes(factory):
+        parameters = signature(factory).parameters.values() if callable(factory) else ()
+        needed = [p.name for p in parameters if p.default is p.empty and p.kind not in VARIADIC]
+        problems.append(f"takes {', '.join(needed)}" if needed else "is no class and no function")
+    return problems + (_unplayable(factory, None) if isinstance(factory, type) else [])
+
+
+def _unplayable(policy: Any, *own: None) -> list[str]:
+    """The calls of a recording that a policy does not take; a class is asked with something for `self`."""
+    return [
+        f"has no {method}({', '.join(arguments)})"
+        for method, arguments in CALLS.items()
+        if not _takes(getattr(policy, method, None), *own, *arguments)
+    ]
+
+
+def _takes(function: Any, *arguments: Any) -> bool:
+    """Whether this is a function, and can be called so."""
+    try:
+        signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:
+        return True  # code in C does not tell
+    return True

@@ -14,6 +14,7 @@ import torch
 
 from cosmos_sdk import __version__
 from cosmos_sdk.config import write_yaml
+from cosmos_sdk.data.collect import command_line
 from cosmos_sdk.training import log
 from cosmos_sdk.training.footage import Footage
 from cosmos_sdk.training.recipe import TOKENIZER, Recipe, StageConfig
@@ -38,7 +39,7 @@ def card(
         f"# A world of {count / 1e6:.2f} M parameters",
         f"Licence: {recipe.licence}. Made by `cosmos-sdk train` {__version__}, seed {recipe.seed}; one run.",
         "## Data",
-        _data(recipe, footage),
+        data_table(recipe, footage),
         "## Training",
         _stages(recipe),
         f"{seconds / 60:.1f} minutes of training and validation on {hardware(world.device)}.",
@@ -54,6 +55,21 @@ def card(
     return "\n\n".join(sections) + "\n"
 
 
+def data_table(recipe: Recipe, footage: Mapping[str, Footage]) -> str:
+    """A row a dataset: how much of it, and the command that records it again where `collect` made it."""
+    rows = [
+        "| dataset | episodes | held out | frames | made by |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, data in footage.items():
+        count, held_out = len(data.episodes), int(data.held_out.sum())
+        made = f"the folder `{Path(recipe.data[name].folder or name).name}`, recorded elsewhere"
+        if data.collect:
+            made = f"`{command_line(data.collect, count)}`".replace("|", "\\|")
+        rows.append(f"| {name} | {count} | {held_out} | {len(data.frames)} | {made} |")
+    return "\n".join(rows)
+
+
 def hardware(device: torch.device) -> str:
     """What the training ran on."""
     if device.type == "cuda":
@@ -67,21 +83,6 @@ def _processor() -> str:
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _data(recipe: Recipe, footage: Mapping[str, Footage]) -> str:
-    rows = [
-        "| dataset | episodes | held out | frames | made by |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for name, data in footage.items():
-        config = recipe.data[name]
-        collected = ", ".join(f"{key}={value}" for key, value in config.collect.items())
-        made = f"`cosmos-sdk collect` {collected}" if collected else Path(config.folder or "").name
-        rows.append(
-            f"| {name} | {len(data.episodes)} | {int(data.held_out.sum())} | {len(data.frames)} | {made} |"
-        )
-    return "\n".join(rows)
 
 
 def _stages(recipe: Recipe) -> str:

@@ -66,6 +66,7 @@ def read(folder: Path, recipe: Recipe) -> Footage:
         held_out,
         _masked(clips.signals, first),
         _masked(clips.targets, first),
+        collect=about.collect,
     )
 
 

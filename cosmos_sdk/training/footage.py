@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ class Footage:
     signals: Mapping[str, Masked]  # (N, ...) and (N,)
     targets: Mapping[str, Masked]
     latents: Tensor | None = None  # (N, *latent)
+    # what `cosmos-sdk collect` was told, for the card; nothing where it did not record this
+    collect: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def starts(self, num_frames: int, held_out: bool, whole: bool = False) -> Tensor:
         """The first frames of all clips; an episode shorter than a clip gives one padded clip, or none if `whole`."""
@@ -58,10 +61,16 @@ class Footage:
         if device == self.frames.device:
             return self
         move = _mover(device)
-        frames = self.frames[:0].to(device) if self.latents is not None else self.frames.to(device)
-        latents = None if self.latents is None else self.latents.to(device)
-        episodes, held_out = self.episodes.to(device), self.held_out.to(device)
-        return Footage(frames, episodes, held_out, move(self.signals), move(self.targets), latents)
+        frames = self.frames if self.latents is None else self.frames[:0]
+        return replace(
+            self,
+            frames=frames.to(device),
+            latents=None if self.latents is None else self.latents.to(device),
+            episodes=self.episodes.to(device),
+            held_out=self.held_out.to(device),
+            signals=move(self.signals),
+            targets=move(self.targets),
+        )
 
     def with_latents(self, latents: Tensor) -> Footage:
         """Clips of these latents (N, *latent) instead of frames."""

@@ -216,7 +216,7 @@ class Trainer:
         config = self.recipe.validation
         footage = self.footage[config.data or next(iter(self.footage))]
         self.world.eval()
-        with self._averages.applied(course.parameters):
+        with self._averages.applied(dict(self.world.named_parameters())):
             if course.config.train == TOKENIZER:
                 report = validate_tokenizer(self.world, footage, config, course.config.frames)
             else:

@@ -51,6 +51,11 @@ class Slots:
         return replace(self.state, memory={**self.state.memory, _NAMESPACE: own})
 
 
+def ordinary(state: WorldState) -> WorldState:
+    """The state in tensors that may enter autograd: those made in inference mode, where an env steps, may not."""
+    return state.map(lambda tensor: tensor.clone() if tensor.is_inference() else tensor)
+
+
 def look(
     world: WorldModel,
     state: WorldState,

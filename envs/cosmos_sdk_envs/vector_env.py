@@ -26,7 +26,7 @@ from cosmos_sdk_envs.judge import Judge
 from cosmos_sdk_envs.observations import Observation, Observer, sizes_of, to_array, to_images
 from cosmos_sdk_envs.rendering import Image, Window, grid, side_by_side
 from cosmos_sdk_envs.resets import Resets
-from cosmos_sdk_envs.slots import Slots, decode_shown, from_state, look
+from cosmos_sdk_envs.slots import Slots, decode_shown, from_state, look, ordinary
 from cosmos_sdk_envs.starts import Starts, find_starts, next_seeds
 
 Bools = NDArray[np.bool_]
@@ -119,7 +119,10 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         Raises:
             ResetNeeded: before the first `reset`.
         """
-        return self._current().state
+        slots = self._current()
+        if slots.state.seed.is_inference():
+            slots = self._slots = replace(slots, state=ordinary(slots.state))
+        return slots.state
 
     def reset(
         self,
@@ -150,7 +153,7 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         numbers = [number for number in seeds if number is not None]
         if numbers:
             self._np_random, self._np_random_seed = seeding.np_random(numbers[0])
-        with torch.no_grad():
+        with torch.inference_mode():
             state = self._resets.begin(self._drawn(seeds), mask, chosen)
             begun = look(self.world, state, decode=self._observer.needs_frames)
             slots = begun if mask.all() else self._current().put(self._index(mask), begun)
@@ -171,7 +174,7 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         before = self._current()
         waiting = self._waiting(before)  # this step of theirs is their reset
         signal = self._controls.read(actions, ~waiting)
-        with torch.no_grad():
+        with torch.inference_mode():
             state, values = self.world.step(before.state, {self._controls.signal: signal})
             reward, terminated, back = self._judge(values, before.state)
             truncated = self._reached_limit(state)
@@ -192,7 +195,7 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
 
     def snapshot(self) -> WorldState:
         """All slots mid-episode as one value, which `WorldState.save` writes to a file."""
-        return self._current().to_state()
+        return ordinary(self._current().to_state())
 
     def restore(self, state: WorldState) -> tuple[Observation, Info]:
         """Goes back to a snapshot, or to any state of this world with one row per slot. What follows is what followed.
@@ -203,7 +206,7 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         Raises:
             ShapeError: a state of another number of rows.
         """
-        with torch.no_grad():
+        with torch.inference_mode():
             slots = from_state(self.world, state, self.num_envs, self._observer.needs_frames)
         self._slots = slots
         no = np.zeros(self.num_envs, np.bool_)
@@ -276,7 +279,7 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
 
     def _pictures(self, slots: Slots) -> list[Image]:
         if slots.images is None:
-            with torch.no_grad():
+            with torch.inference_mode():
                 images = decode_shown(self.world, slots.state, slots.back)
             slots = self._slots = replace(slots, images=images)
         assert slots.images is not None

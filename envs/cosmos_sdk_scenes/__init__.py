@@ -1,8 +1,14 @@
-"""Scenes with a true simulator: Push-T (needs gym-pusht) and our own disc pusher, with policies that record them."""
+"""Scenes with a true simulator: Push-T (needs gym-pusht) and our own disc pusher, with policies that record them.
+
+Importing this registers `CosmosSDK/DiscPusher-v0` with Gymnasium, and imports no torch.
+"""
 
 from __future__ import annotations
 
 from cosmos_sdk.hookspecs import Register, hookimpl
+from cosmos_sdk_scenes.registration import register_envs
+
+register_envs()
 
 
 @hookimpl

@@ -42,6 +42,7 @@ class DiscPusher:
     )
     state_names = ("agent_x", "agent_y", "agent_vx", "agent_vy", "block_x", "block_y")
     observation_names = ("agent_x", "agent_y", "block_x", "block_y")
+    observation_units = ("m", "m", "m", "m")
     observation_low = np.zeros(4, np.float32)
     observation_high = np.ones(4, np.float32)
 

@@ -72,6 +72,7 @@ class PushTSimulator:
         "block_spin",
     )
     observation_names = ("agent_x", "agent_y", "block_x", "block_y", "block_angle")
+    observation_units = ("px", "px", "px", "px", "rad")
     # The block can leave the arena when it is squeezed against a wall (seen: -55..630).
     observation_low = np.array([0, 0, -128, -128, 0], np.float32)
     observation_high = np.array([512, 512, 640, 640, 2 * np.pi], np.float32)

@@ -1,13 +1,14 @@
-"""`import cosmos_sdk_scenes.registration` registers `CosmosSDK/DiscPusher-v0` with Gymnasium.
-
-Apart from the plugin itself: listing plugins registers nothing. `gymnasium.make` imports it from the id, too:
-`gymnasium.make("cosmos_sdk_scenes.registration:CosmosSDK/DiscPusher-v0")`.
-"""
+"""The Gymnasium id of the disc pusher. The entry point is a string, so that registering it imports no scene."""
 
 from __future__ import annotations
 
-from gymnasium.envs.registration import register
+import gymnasium
 
-register(
-    "CosmosSDK/DiscPusher-v0", "cosmos_sdk_scenes.disc_pusher:DiscPusherEnv", max_episode_steps=100
-)
+DISC_PUSHER = "CosmosSDK/DiscPusher-v0"
+
+
+def register_envs() -> None:
+    """Registers `CosmosSDK/DiscPusher-v0`, which ends after 100 steps of 0.1 s. Calling it twice does no harm."""
+    if DISC_PUSHER not in gymnasium.registry:
+        entry_point = "cosmos_sdk_scenes.disc_pusher:DiscPusherEnv"
+        gymnasium.register(DISC_PUSHER, entry_point, max_episode_steps=100)

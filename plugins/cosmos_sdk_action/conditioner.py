@@ -86,13 +86,16 @@ class ContinuousEncoder(nn.Module):
         self.register_buffer("low", torch.tensor(low, dtype=torch.float32), False)
         self.register_buffer("span", torch.tensor(span, dtype=torch.float32), False)
         self.register_buffer("bounded", torch.tensor(bounded), False)
+        self.all_bounded = bool(bounded.all())
         layers = (nn.Linear(math.prod(space.shape), hidden), nn.SiLU(), nn.Linear(hidden, width))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, actions: Tensor) -> Tensor:
         """Tokens (B, K, D) of actions (B, K, *space.shape)."""
         scaled = 2 * (actions - self.low) / self.span - 1
-        return self.layers(torch.where(self.bounded, scaled, symlog(actions)).flatten(2))
+        if not self.all_bounded:
+            scaled = torch.where(self.bounded, scaled, symlog(actions))
+        return self.layers(scaled.flatten(2))
 
 
 class DiscreteEncoder(nn.Module):

@@ -87,9 +87,15 @@ class TemporalAttention(nn.Module):
         v = self.v(y).view(batch, frames, tokens, *self.heads).permute(0, 2, 3, 1, 4)
         if past is not None:
             k, v = torch.cat((past[0].to(k.dtype), k), -2), torch.cat((past[1].to(v.dtype), v), -2)
-        bias = (self.distance[:, distance] + hidden).to(q.dtype)  # (B|1, 1, H, F, S + F)
-        y = F.scaled_dot_product_attention(q, k, v, bias)
-        return self.out(y.permute(0, 3, 1, 2, 4).reshape(batch, frames, tokens, width)), (k, v)
+        bias = self.distance.index_select(1, distance.flatten()).unflatten(1, distance.shape)
+        bias = (bias + hidden).to(q.dtype)  # (B|1, 1, H, F, S + F)
+        if bias.shape[0] > 1:
+            bias = bias.expand(-1, tokens, -1, -1, -1)
+        # (BN, H, F, d): the fused kernel takes four axes
+        rows = [z.flatten(0, 1) for z in (q, k, v, bias)]
+        y = F.scaled_dot_product_attention(rows[0], rows[1], rows[2], rows[3])
+        y = y.view(batch, tokens, *y.shape[1:]).permute(0, 3, 1, 2, 4)
+        return self.out(y.reshape(batch, frames, tokens, width)), (k, v)
 
 
 class GatedMLP(nn.Module):

@@ -14,6 +14,7 @@ def register_tasks(register: Register) -> None:
 @hookimpl
 def register_metrics(register: Register) -> None:
     """Figures on held-out episodes."""
+    register("drift", "cosmos_sdk_evaluation.drift:drift")
     register("open-loop", "cosmos_sdk_evaluation.open_loop:open_loop")
     register("reward", "cosmos_sdk_evaluation.reward_quality:reward_quality")
     register("tokenizer", "cosmos_sdk_evaluation.tokenizer_quality:tokenizer_quality")

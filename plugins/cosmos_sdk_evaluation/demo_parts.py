@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from cosmos_sdk.registry import registry
 from cosmos_sdk.results import Result
 from cosmos_sdk.training.contact_sheet import contact_sheet
 from cosmos_sdk.world import WorldModel
@@ -29,9 +28,8 @@ from cosmos_sdk_evaluation.pusht_goals import (
     Attempt,
     GoalsConfig,
     Task,
-    attempt,
     draw_tasks,
-    policies,
+    drive,
     summarise,
 )
 from cosmos_sdk_evaluation.results import gemm_peak
@@ -68,7 +66,7 @@ def load(name: str) -> WorldModel:
 def imagination(world: WorldModel, options: Options, out: Path) -> Part:
     """Open loop: the world is shown a few true frames, and then only the actions."""
     config = OpenLoopConfig(windows=options.windows, num_steps=(1,), seed=options.seed)
-    results = open_loop(world, config)
+    results = open_loop(world, config).results
     size = world.spec.frames[1:] if world.spec else (64, 64)
     data = windows(OpenLoopConfig(windows=4, seed=options.seed + 1), size, world.backend.context)
     shown = imagine(world, data, data.actions[:, data.context :], config)
@@ -79,20 +77,11 @@ def imagination(world: WorldModel, options: Options, out: Path) -> Part:
         "(a) Imagined futures",
         report.image(sheet, "true frames above imagined ones at several horizons"),
         report.video(out / "imagined.mp4", "true and imagined futures side by side"),
-        report.lines(_curves(results), "steps ahead", "PSNR, dB"),
+        report.curves(results),
         report.figures(results),
         note=f"The world sees {data.context} frames of a held-out episode, then only actions. True above imagined.",
     )
     return Part(results, html)
-
-
-def _curves(results: list[Result]) -> dict[str, list[tuple[float, float]]]:
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for result in results:
-        name, marker, horizon = result.name.partition(" PSNR @")
-        if marker:
-            curves.setdefault(name, []).append((float(horizon), result.value))
-    return curves
 
 
 def _film(data: Windows, shown: Imagined) -> list[NDArray[np.uint8]]:
@@ -125,16 +114,12 @@ def control(world: WorldModel, options: Options, out: Path) -> Part:
         seed=options.seed,
     )
     size = world.spec.frames[1:] if world.spec else (64, 64)
-    simulator = registry().load("simulator", "gym_pusht/PushT-v0")()
     tasks = draw_tasks(config, size)
-    rows = policies(world, simulator, config, size)
     results: list[Result] = []
     driven: list[Attempt] = []
     for row in ("world", "random"):
-        progress = tqdm(list(enumerate(tasks)), desc=f"driving Push-T, {row}", unit="task")
-        attempts = [
-            attempt(simulator, task, rows[row](task, number), size) for number, task in progress
-        ]
+        progress = drive(world, config, row, tasks)
+        attempts = list(tqdm(progress, f"driving Push-T, {row}", total=len(tasks), unit="task"))
         results += summarise(f"goals, {row}", attempts, config)
         driven = driven or attempts
     film = [frame for task, done in zip(tasks, driven, strict=True) for frame in _drive(task, done)]

@@ -12,8 +12,9 @@ from typing import Any, get_type_hints
 from cosmos_sdk.config import override, typed
 from cosmos_sdk.errors import ConfigError, did_you_mean
 from cosmos_sdk.registry import registry
-from cosmos_sdk.results import Result
-from cosmos_sdk_evaluation.results import table, write_results
+from cosmos_sdk.results import Measurement
+from cosmos_sdk_evaluation import report
+from cosmos_sdk_evaluation.results import table, write_results, write_text
 
 
 @dataclass
@@ -34,7 +35,7 @@ def run(arguments: list[str]) -> int:
 
     `using.precision=bfloat16` sets an option of the backend. Other key=value pairs are fields of the metric's or task's
     own configuration, such as n=100 or planner=icem planner_options.num_samples=64. Prints a table with 95 % intervals
-    and writes results.json under out=.
+    and writes it under out=, as JSON and as a page with pictures.
     """
     common, own = split(override({}, arguments))
     name, measure, config = chosen(common, own)
@@ -44,12 +45,24 @@ def run(arguments: list[str]) -> int:
 
     torch.set_num_threads(common.threads)
     world = WorldModel.from_pretrained(common.world, common.device)
-    results: list[Result] = measure(world.using(**common.using), config)
-    sys.stdout.write(f"{name} of {common.world}\n{table(results)}\n")
+    measured: Measurement = measure(world.using(**common.using), config)
+    title = f"{name} of {common.world}"
+    sys.stdout.write(f"{title}\n{table(measured.results)}\n")
     path = Path(common.out) / f"{name}-{Path(common.world).name}.json"
-    write_results(path, results, {**asdict(common), name: asdict(config)})
-    sys.stdout.write(f"written to {path}\n")
+    write_results(path, measured.results, {**asdict(common), name: asdict(config)})
+    write_text(path.with_suffix(".html"), _page(title, measured))
+    sys.stdout.write(f"written to {path}; to look at: {path.with_suffix('.html')}\n")
     return 0
+
+
+def _page(title: str, measured: Measurement) -> str:
+    sections = [
+        report.section("Figures", report.curves(measured.results), report.figures(measured.results))
+    ]
+    sections += [
+        report.section(what, report.image(p, what)) for what, p in measured.pictures.items()
+    ]
+    return report.page(title, " ".join(["cosmos-sdk", *sys.argv[1:]]), sections)
 
 
 def split(values: dict[str, Any]) -> tuple[Arguments, dict[str, Any]]:
@@ -61,7 +74,7 @@ def split(values: dict[str, Any]) -> tuple[Arguments, dict[str, Any]]:
     }
 
 
-def chosen(common: Arguments, own: dict[str, Any]) -> tuple[str, Callable[..., list[Result]], Any]:
+def chosen(common: Arguments, own: dict[str, Any]) -> tuple[str, Callable[..., Measurement], Any]:
     """The one metric or task that was named, with its configuration.
 
     Raises:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cosmos_sdk.registry import registry
-from cosmos_sdk.results import Result
+from cosmos_sdk.results import Measurement, Result
+from cosmos_sdk.training.contact_sheet import contact_sheet
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_evaluation.episodes import Episode, held_out
 from cosmos_sdk_evaluation.pixel import psnr, ssim
@@ -33,7 +36,6 @@ class OpenLoopConfig:
     seed: int = 0
     batch_size: int = 50
     readout: str = "state"
-    unit: str = "px"  # of positions; angles are given in degrees
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +126,11 @@ def _imagine(
     return Imagined(torch.cat(frames, 1), torch.stack(observed, 1) if observed else None)
 
 
-def open_loop(world: WorldModel, config: OpenLoopConfig) -> list[Result]:
-    """PSNR and SSIM at each horizon for each K beside copying the last frame, and what false actions cost."""
+def open_loop(world: WorldModel, config: OpenLoopConfig) -> Measurement:
+    """PSNR and SSIM at each horizon for each K beside copying the last frame, and what false actions cost.
+
+    The pictures are the windows in which the scene changes most: the hard ones, not the first ones.
+    """
     size = world.spec.frames[1:] if world.spec else (64, 64)
     data = windows(config, size, world.backend.context)
     future = data.frames[:, data.context :]
@@ -134,19 +139,33 @@ def open_loop(world: WorldModel, config: OpenLoopConfig) -> list[Result]:
     results = _pictures("copy last frame", copied, future, config)
     coded = world.tokenizer.decode(world.tokenizer.encode(future[:, -1:]), 1)
     results += [_mean("tokenizer limit PSNR", psnr(coded, future[:, -1:]).flatten(), "dB", config)]
+    pictures: dict[str, NDArray[np.uint8]] = {}
     takes_steps = hasattr(world.backend.sampling, "num_steps")
     for k in config.num_steps if takes_steps else (0,):
         model = world.using(num_steps=k) if takes_steps else world
         imagined = imagine(model, data, actions, config)
         label = f"K={k}" if takes_steps else "world"
         results += _pictures(label, imagined.frames, future, config)
+        name = f"{label}: true above imagined, where the scene changes most"
+        pictures[name] = most_changed(imagined.frames, future, config.horizons)
         if imagined.observations is not None:
             results += _states(
                 label, imagined.observations, data.observations[:, data.context :], config
             )
         if k == config.num_steps[0] or not takes_steps:
             results += _shuffled(model, label, data, imagined, config)
-    return results
+    return Measurement(results, pictures)
+
+
+def most_changed(
+    imagined: Tensor, future: Tensor, horizons: Sequence[int], count: int = 8
+) -> NDArray[np.uint8]:
+    """Contact sheet of the windows (n, H, 1, 3, h, w) whose last true frame differs most from the first."""
+    change = (future[:, -1].float() - future[:, 0].float()).square().flatten(1).mean(1)
+    rows = change.topk(min(count, len(change))).indices
+    columns = [h - 1 for h in horizons]
+    true, dreamt = (frames[rows][:, columns] for frames in (future, imagined))
+    return contact_sheet(true, dreamt, [f"+{h}" for h in horizons])
 
 
 def _pictures(label: str, imagined: Tensor, future: Tensor, config: OpenLoopConfig) -> list[Result]:
@@ -162,17 +181,16 @@ def _states(label: str, imagined: Tensor, true: Tensor, config: OpenLoopConfig) 
     results: list[Result] = []
     for quantity in observed(config.env):
         errors = quantity.error(imagined, true)
-        unit = "deg" if quantity.is_angle else config.unit
         for h in config.horizons:
-            results.append(
-                _mean(f"{label} {quantity.name} error @{h}", errors[:, h - 1], unit, config)
-            )
+            name = f"{label} {quantity.name} error @{h}"
+            results.append(_mean(name, errors[:, h - 1], quantity.unit, config))
     return results
 
 
 def observed(env: str) -> list[Quantity]:
     """What the simulator of an environment observes."""
-    return quantities(registry().load("simulator", env).observation_names)
+    simulator = registry().load("simulator", env)
+    return quantities(simulator.observation_names, simulator.observation_units)
 
 
 def _shuffled(

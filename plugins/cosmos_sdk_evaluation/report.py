@@ -103,6 +103,16 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_l
     return f"<svg viewBox='0 0 {width} {height}' width='{width}' font-size='12' role='img'>{''.join(marks)}</svg>"
 
 
+def curves(results: Sequence[Result], quantity: str = "PSNR", unit: str = "dB") -> str:
+    """A plot of the figures that are named `<row> <quantity> @<steps ahead>`; nothing without any."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    for result in results:
+        name, marker, horizon = result.name.partition(f" {quantity} @")
+        if marker:
+            series.setdefault(name, []).append((float(horizon), result.value))
+    return lines(series, "steps ahead", f"{quantity}, {unit}") if series else ""
+
+
 def save_playable(path: Path, frames: Sequence[NDArray[np.uint8]], rate: float) -> None:
     """An mp4 that every browser plays (H.264, 4:2:0) from frames (h, w, 3); recordings use a lossless codec instead."""
     import av

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from cosmos_sdk.results import Result
+from cosmos_sdk.results import Measurement, Result
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_evaluation.episodes import Episode, held_out
 from cosmos_sdk_evaluation.statistics import auroc, bootstrap, calibration_error
@@ -28,7 +28,7 @@ class RewardConfig:
 
 
 @torch.no_grad()
-def reward_quality(world: WorldModel, config: RewardConfig) -> list[Result]:
+def reward_quality(world: WorldModel, config: RewardConfig) -> Measurement:
     """One-step errors along the real episode, then the return of one open-loop rollout against the true return."""
     size = world.spec.frames[1:] if world.spec else (64, 64)
     one_step: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
@@ -46,7 +46,7 @@ def reward_quality(world: WorldModel, config: RewardConfig) -> list[Result]:
     imagined, real = np.array(returns).T
     n, seed, positives = len(one_step), config.seed, int(ended.sum())
     scale = f"{positives} endings of {ended.size} steps"
-    return [
+    results = [
         Result(
             "reward error, one step", float(np.mean(errors)), "", n, bootstrap(errors, seed), seed
         ),
@@ -88,6 +88,7 @@ def reward_quality(world: WorldModel, config: RewardConfig) -> list[Result]:
             seed,
         ),
     ]
+    return Measurement(results)
 
 
 def _one_step(

@@ -73,7 +73,7 @@ def frames_per_second(world: WorldModel, options: Options) -> list[Result]:
     return results
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def step_rates(
     world: WorldModel, rows: int, steps: int, decode: bool, warmup: int = 8
 ) -> list[float]:
@@ -94,7 +94,7 @@ def step_rates(
     return rates
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def planning(world: WorldModel, options: Options) -> list[Result]:
     """Rolling 300 and 8 x 300 candidates through a plan of 25 steps: seconds, and the growth of peak memory."""
     results: list[Result] = []

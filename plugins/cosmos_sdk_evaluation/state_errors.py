@@ -15,6 +15,7 @@ class Quantity:
 
     name: str
     columns: tuple[int, ...]
+    unit: str = ""  # of the error
     is_angle: bool = False  # radians; its error is given in degrees
 
     def error(self, imagined: Tensor, true: Tensor) -> Tensor:
@@ -26,12 +27,18 @@ class Quantity:
         return difference.norm(dim=-1)
 
 
-def quantities(names: Sequence[str]) -> list[Quantity]:
-    """Groups components by their names: `agent_x`, `agent_y` are the position `agent`; `*_angle` is an angle."""
+def quantities(names: Sequence[str], units: Sequence[str] = ()) -> list[Quantity]:
+    """Groups components by their names: `agent_x`, `agent_y` are the position `agent`.
+
+    What is in radians, or is called `*_angle` where no units are known, is an angle.
+    """
     groups: dict[str, list[int]] = {}
     for column, name in enumerate(names):
         stem, _, axis = name.rpartition("_")
         groups.setdefault(stem if axis in ("x", "y", "z") and stem else name, []).append(column)
-    return [
-        Quantity(name, tuple(columns), name.endswith("angle")) for name, columns in groups.items()
-    ]
+    found: list[Quantity] = []
+    for name, columns in groups.items():
+        unit = units[columns[0]] if units else ""
+        is_angle = unit == "rad" if units else name.endswith("angle")
+        found.append(Quantity(name, tuple(columns), "deg" if is_angle else unit, is_angle))
+    return found

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from cosmos_sdk.results import Result
+from cosmos_sdk.results import Measurement, Result
 from cosmos_sdk.state import WorldState
+from cosmos_sdk.training.contact_sheet import contact_sheet
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_evaluation.episodes import held_out
 from cosmos_sdk_evaluation.open_loop import observed
@@ -27,15 +30,15 @@ class TokenizerConfig:
     every: int = 10
     seed: int = 0
     readout: str = "state"
-    unit: str = "px"  # of positions; angles are given in degrees
 
 
 @torch.no_grad()
-def tokenizer_quality(world: WorldModel, config: TokenizerConfig) -> list[Result]:
+def tokenizer_quality(world: WorldModel, config: TokenizerConfig) -> Measurement:
     """PSNR, SSIM and readout errors; intervals over episodes, whose frames are not independent."""
     size = world.spec.frames[1:] if world.spec else (64, 64)
     rows: dict[str, list[float]] = {}
     units = {"PSNR": "dB"}
+    sheets: list[NDArray[np.uint8]] = []
     episodes = held_out(
         config.env, config.policy, config.episodes, config.length, size, config.seed
     )
@@ -43,6 +46,9 @@ def tokenizer_quality(world: WorldModel, config: TokenizerConfig) -> list[Result
         frames = episode.frames[:: config.every][:, None]  # (n, 1, V, 3, h, w)
         latents = world.tokenizer.encode(frames.to(world.device))
         coded = world.tokenizer.decode(latents, 1).cpu()
+        if not sheets:
+            times = [f"{config.every * k}" for k in range(len(frames))]
+            sheets.append(contact_sheet(frames[None, :, 0], coded[None, :, 0], times))
         found = {"PSNR": psnr(coded, frames), "SSIM": ssim(coded, frames)}
         if config.readout in world.readouts:
             read = world.readouts[config.readout].read(_state_of(world, latents)).cpu()
@@ -50,14 +56,19 @@ def tokenizer_quality(world: WorldModel, config: TokenizerConfig) -> list[Result
             for quantity in observed(config.env):
                 name = f"readout {quantity.name} error"
                 found[name] = quantity.error(read, true)
-                units[name] = "deg" if quantity.is_angle else config.unit
+                units[name] = quantity.unit
         for name, values in found.items():
             rows.setdefault(name, []).append(float(values.mean()))
     n, seed = config.episodes, config.seed
-    return [
-        Result(f"tokenizer {name}", sum(v) / n, units.get(name, ""), n, bootstrap(v, seed), seed)
-        for name, v in rows.items()
-    ]
+    return Measurement(
+        [
+            Result(
+                f"tokenizer {name}", sum(v) / n, units.get(name, ""), n, bootstrap(v, seed), seed
+            )
+            for name, v in rows.items()
+        ],
+        {"The first episode: true frames above what comes back from their latents": sheets[0]},
+    )
 
 
 def _state_of(world: WorldModel, latents: Tensor) -> WorldState:

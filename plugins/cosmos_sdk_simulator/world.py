@@ -28,6 +28,7 @@ def simulator_config(env_id: str, height: int = 64, width: int = 64) -> WorldCon
         scene.observation_low.tolist(),
         scene.observation_high.tolist(),
         list(scene.observation_names),
+        list(scene.observation_units),
     )
     spec = SpecConfig(
         (1, height, width),

@@ -138,6 +138,8 @@ def test_an_unknown_key_names_the_nearest() -> None:
 def test_gymnasium_spaces_become_specs() -> None:
     box = ActionSpec.from_space(spaces.Box(-2.0, 3.0, (2,)), 20.0)
     assert box.space == spaces.Box(-2.0, 3.0, (2,))
+    assert box.names == ("action_0", "action_1")
+    assert ActionSpec.from_space(spaces.Box(-2.0, 3.0, (1,)), 20.0).names == ("action",)
     assert ActionSpec.from_space(spaces.Discrete(4), 5.0).num_actions == 4
     with pytest.raises(ActionError, match="bounded Box"):
         ActionSpec.from_space(spaces.Box(-np.inf, np.inf, (2,)), 1.0)

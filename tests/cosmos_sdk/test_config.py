@@ -122,9 +122,21 @@ def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
         read_yaml(tmp_path / "absent.yaml")
 
 
-def test_a_box_has_a_low_a_high_and_a_name_for_each_dimension() -> None:
+@pytest.mark.parametrize(
+    ("wrong", "lengths"),
+    [
+        ({"high": [1.0]}, "low 2, high 1, names 0, units 2"),
+        ({"names": ["x"]}, "low 2, high 2, names 1, units 2"),
+        ({"units": ["px"]}, "low 2, high 2, names 0, units 1"),
+    ],
+)
+def test_a_box_has_as_many_bounds_names_and_units_as_dimensions(
+    wrong: dict[str, Any], lengths: str
+) -> None:
     data = toy_data()
-    data["spec"]["targets"]["reward"] = {"low": [0.0, 0.0], "high": [1.0]}
-
-    with pytest.raises(ConfigError, match=r"spec\.targets\.reward: .*low has 2, high 1"):
+    box = {"low": [0.0, 0.0], "high": [1.0, 1.0], "units": ["px", "rad"]}
+    data["spec"]["targets"]["reward"] = box
+    WorldConfig.from_mapping(data)
+    data["spec"]["targets"]["reward"] = {**box, **wrong}
+    with pytest.raises(ConfigError, match=rf"spec\.targets\.reward: .*{lengths}"):
         WorldConfig.from_mapping(data)

@@ -43,3 +43,12 @@ def test_a_deep_copy_of_the_holder_starts_anew():
     module, half = layers(), HalfCopy()
     own = half.of(module)
     assert copy.deepcopy(half).of(module) is not own
+
+
+def test_gradients_pass_a_copy_that_was_made_in_inference_mode():
+    module, half = layers(), HalfCopy(nn.Linear)
+    with torch.inference_mode():
+        half.of(module)
+    x = torch.randn(1, 4, dtype=torch.bfloat16, requires_grad=True)
+    (gradient,) = torch.autograd.grad(half.of(module)[0](x).sum(), x)
+    assert gradient.isfinite().all()

@@ -74,6 +74,15 @@ def test_normal_and_uniform_have_their_distributions() -> None:
     assert uniform.max() < 1
 
 
+@pytest.mark.parametrize("word", [0, 0xFF, 2**31, 0xFFFFFFFF])
+def test_uniform_values_lie_inside_the_open_interval(
+    word: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Rng, "_words", lambda self, count: torch.full((1, count), word))
+    value = Rng(torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)).uniform(1)
+    assert 0 < value.item() < 1
+
+
 def test_integers_are_seeds_that_do_not_repeat() -> None:
     seeds = Rng(torch.arange(10_000), torch.zeros(10_000, dtype=torch.int64)).integers()
     assert seeds.unique().numel() == 10_000

@@ -7,19 +7,26 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from gymnasium import spaces
 
 from cosmos_sdk.cli.collect import run
+from cosmos_sdk.cli.overrides import parse
 from cosmos_sdk.data import publish, shelf
-from cosmos_sdk.data.collect import CollectConfig, collect
+from cosmos_sdk.data.collect import CollectConfig, collect, command_line
+from cosmos_sdk.data.description import describe
 from cosmos_sdk.data.lerobot import LeRobotDataset
 from cosmos_sdk.data.restore import restore
+from cosmos_sdk.data.scenes import EnvScene
 from cosmos_sdk.errors import ConfigError, DataNotRestorableError, DatasetError, UnknownNameError
+from cosmos_sdk.registry import registry
 
 DISC = "CosmosSDK/DiscPusher-v0"
 CAMERA = "observation.images.top"
@@ -119,6 +126,14 @@ def test_processes_do_not_change_the_recording(tmp_path: Path, unbroken: Path) -
     assert_same(root, unbroken)
 
 
+def test_a_recording_knows_the_command_that_makes_it_again(unbroken: Path) -> None:
+    line = command_line(describe(unbroken).collect, 6)
+    words = f"env={DISC} policy=disc-scripted episodes=6 seed=0 steps=120 size=32"
+    assert line == f"cosmos-sdk collect {words}"
+    again = parse(CollectConfig, [*line.split()[2:], "out=elsewhere"])
+    assert (again.fixed, again.episodes) == (config(unbroken).fixed, 6)
+
+
 def test_more_episodes_extend_a_recording(tmp_path: Path, unbroken: Path) -> None:
     root = tmp_path / "disc"
     collect(config(root, episodes=3), progress=False)
@@ -189,7 +204,7 @@ def test_zero_steps_record_single_pictures(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_any_environment_is_recorded_though_not_restorable(tmp_path: Path) -> None:
     root = tmp_path / "plain"
-    env = "cosmos_sdk_scenes.registration:CosmosSDK/DiscPusher-v0"
+    env = "cosmos_sdk_scenes:CosmosSDK/DiscPusher-v0"
     assert (
         run([f"env={env}", f"out={root}", "episodes=2", "steps=5", "size=48", "processes=1"]) == 0
     )
@@ -201,6 +216,15 @@ def test_any_environment_is_recorded_though_not_restorable(tmp_path: Path) -> No
         restore(root, 0)
 
 
+@pytest.mark.parametrize(("size", "names"), [(1, ("observation",)), (0, ())])
+def test_an_environment_names_what_it_observes_though_not_in_units(
+    size: int, names: tuple[str, ...]
+) -> None:
+    env = gymnasium.Env()
+    env.action_space, env.observation_space = spaces.Discrete(2), spaces.Box(0, 1, (size,))
+    assert (EnvScene(env).observation_names, EnvScene(env).observation_units) == (names, ())
+
+
 def test_unknown_environments_and_policies_write_nothing(tmp_path: Path) -> None:
     root = tmp_path / "none"
     with pytest.raises(DatasetError, match=r"Nowhere-v0.*Simulators: .*DiscPusher"):
@@ -208,6 +232,57 @@ def test_unknown_environments_and_policies_write_nothing(tmp_path: Path) -> None
     with pytest.raises(UnknownNameError, match="Did you mean 'disc-scripted'"):
         collect(config(root, policy="disc-script"), progress=False)
     assert not root.exists()
+
+
+def test_a_policy_that_cannot_record_is_refused_with_those_that_can(tmp_path: Path) -> None:
+    root = tmp_path / "none"
+    with pytest.raises(ConfigError) as refusal:
+        run([f"env={DISC}", "policy=mpc", f"out={root}"])
+    text, _, choices = str(refusal.value).partition("Policies that can record: ")
+    assert "'mpc' cannot record by itself" in text
+    assert "it takes planner, world, objective;" in text
+    assert "no reset(rng, scene)" in text
+    assert "no act(scene)" not in text.partition("Expected")[0]
+    assert "disc-scripted, pusht-scatter, pusht-scripted, random." in choices
+    assert not root.exists()
+
+
+class Mute:
+    """Is built without arguments, and does not know the scene."""
+
+    def reset(self) -> None: ...
+
+
+def mute() -> Mute:
+    return Mute()
+
+
+class ActsByAnAttribute:
+    def __init__(self) -> None:
+        self.act = lambda scene: np.zeros(2, np.float32)
+
+    def reset(self, rng: np.random.Generator, scene: object) -> None: ...
+
+
+@pytest.fixture
+def own_policies() -> Iterator[None]:
+    for policy in (Mute, mute, ActsByAnAttribute):
+        registry().add("policy", policy.__name__, policy)
+    yield
+    registry.cache_clear()
+
+
+@pytest.mark.usefixtures("own_policies")
+@pytest.mark.parametrize("name", ["Mute", "mute"])
+def test_a_policy_has_to_offer_what_a_recording_calls(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"no reset\(rng, scene\); it has no act\(scene\)"):
+        collect(config(tmp_path / "none", policy=name), progress=False)
+
+
+@pytest.mark.usefixtures("own_policies")
+def test_what_is_built_is_judged_and_not_its_class(tmp_path: Path) -> None:
+    own = config(tmp_path / "disc", policy="ActsByAnAttribute", episodes=1, steps=2)
+    assert len(collect(own, progress=False)) == 3
 
 
 def test_impossible_counts_are_refused(tmp_path: Path) -> None:

@@ -22,6 +22,24 @@ def test_a_recording_knows_its_action_and_its_bounds(recording: Path) -> None:
     assert found.env == "CosmosSDK/DiscPusher-v0"
 
 
+def test_units_of_the_state_are_recorded_and_described(recording: Path, stranger: Path) -> None:
+    features = json.loads((recording / "meta/info.json").read_text())["features"]
+    assert features["observation.state"]["units"] == ["m", "m", "m", "m"]
+    assert describe(recording).boxes["state"].units == ["m", "m", "m", "m"]
+    assert "units" not in features["next.reward"]
+    assert describe(recording).boxes["reward"].units == []
+    assert describe(stranger).boxes["state"].units == []
+
+
+def test_units_that_fit_no_dimensions_are_not_believed(recording: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(recording, root)
+    info = json.loads((root / "meta/info.json").read_text())
+    info["features"]["observation.state"]["units"] = "metres"
+    (root / "meta/info.json").write_text(json.dumps(info))
+    assert describe(root).boxes["state"].units == []
+
+
 def test_a_strangers_folder_says_enough_for_a_world(stranger: Path) -> None:
     found = describe(stranger)
     assert found.cameras == ("observation.images.front", "observation.images.wrist")
@@ -33,6 +51,20 @@ def test_a_strangers_folder_says_enough_for_a_world(stranger: Path) -> None:
     assert (tuple(spec.frames), spec.rate) == ((2, 32, 32), 15.0)
     assert ActionSpec.from_dict(spec.actions["action"]).space.shape == (7,)
     assert set(spec.targets) == {"state"}
+
+
+def test_one_component_has_the_plain_name_of_its_column(recording: Path, stranger: Path) -> None:
+    boxes = describe(recording).boxes
+    assert (boxes["reward"].names, boxes["terminated"].names) == (["reward"], ["terminated"])
+    info = json.loads((stranger / "meta/info.json").read_text())
+    stats = json.loads((stranger / "meta/stats.json").read_text())
+    for column in ("action", "observation.state"):
+        info["features"][column] |= {"shape": [1], "names": None}
+        stats[column] = {name: value[:1] for name, value in stats[column].items()}
+    (stranger / "meta/info.json").write_text(json.dumps(info))
+    (stranger / "meta/stats.json").write_text(json.dumps(stats))
+    found = describe(stranger)
+    assert (found.action.names, found.boxes["state"].names) == (("action",), ["state"])
 
 
 def test_numbered_actions_are_discrete(stranger: Path) -> None:

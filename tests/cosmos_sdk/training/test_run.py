@@ -14,9 +14,11 @@ from cosmos_sdk.cli.main import main
 from cosmos_sdk.cli.train import run as command
 from cosmos_sdk.config import write_yaml
 from cosmos_sdk.data.clips import ClipDataset
+from cosmos_sdk.data.collect import CollectConfig, collect
 from cosmos_sdk.errors import ConfigError, DatasetError, TrainingError
 from cosmos_sdk.state import Masked
 from cosmos_sdk.training import datasets, recipe
+from cosmos_sdk.training.card import data_table
 from cosmos_sdk.training.defaults import default_recipe
 from cosmos_sdk.training.run import claim, pick_device
 from cosmos_sdk.training.trainer import Course
@@ -85,6 +87,18 @@ def test_the_card_says_how_the_world_was_made(trained: Path) -> None:
         "steps: 4",
     ):
         assert words in text
+
+
+def test_the_card_says_how_the_data_were_recorded(trained: Path, tmp_path: Path) -> None:
+    strangers = (trained / "world" / "card.md").read_text()
+    assert "| the folder `robot`, recorded elsewhere |" in strangers
+    env, root = "CosmosSDK/DiscPusher-v0", tmp_path / "discs"
+    own = CollectConfig(env, str(root), episodes=2, steps=3, task="this | that", processes=1)
+    collect(own, progress=False)
+    made = recipe.overridden(default_recipe(root), [])
+    table = data_table(made, {"data": datasets.read(root, made)})
+    line = f"cosmos-sdk collect env={env} policy=random episodes=2 seed=0 steps=3"
+    assert table.endswith(f"| data | 2 | 1 | 8 | `{line} 'task=this \\| that'` |")
 
 
 def test_the_same_command_again_changes_nothing_and_another_recipe_is_refused(

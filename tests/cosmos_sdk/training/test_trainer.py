@@ -191,6 +191,19 @@ def test_frozen_parts_keep_their_bits(tmp_path: Path) -> None:
     assert not torch.equal(before["backend.layer.1.weight"], after["backend.layer.1.weight"])
 
 
+def test_a_frozen_part_is_validated_by_its_average_too(tmp_path: Path) -> None:
+    """The average is what is saved at the end, not the last weights of the stage before."""
+    world = {"train": "world", "steps": 6, "frames": 4, "batch_size": 4, "learning_rate": 0.05}
+    alone = {**world, "name": "readout", "frozen": ["backend"]}
+    trainer(tmp_path, dot_recipe(stages=[{**world, "name": "world"}, alone])).run()
+    loss = {
+        row["stage"]: row["value"]
+        for row in log.read(tmp_path / "log.csv")
+        if row["name"].startswith("validation/backend/")
+    }
+    assert loss["readout"] == loss["world"]
+
+
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [

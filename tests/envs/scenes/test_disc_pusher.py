@@ -7,7 +7,6 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import given
 from hypothesis import strategies as st
 
-import cosmos_sdk_scenes.registration  # noqa: F401
 from cosmos_sdk_scenes.disc_pusher import (
     AGENT_RADIUS,
     BLOCK_RADIUS,
@@ -85,6 +84,10 @@ def test_edges_are_antialiased_and_the_agent_lies_where_it_is() -> None:
     centre = [(cover * x).sum() / cover.sum() / 64, (cover * y).sum() / cover.sum() / 64]
     np.testing.assert_allclose(centre, [0.25, 0.75], atol=2e-3)
     assert cover.sum() == pytest.approx(np.pi * (AGENT_RADIUS * 64) ** 2, rel=0.03)
+
+
+def test_every_observation_has_a_unit() -> None:
+    assert DiscPusher.observation_units == ("m",) * len(DiscPusher.observation_names)
 
 
 def test_a_block_at_its_goal_ends_the_episode() -> None:

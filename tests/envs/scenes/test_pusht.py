@@ -105,6 +105,11 @@ def test_pictures_show_the_scene_and_not_the_action(simulator: PushTSimulator) -
     assert simulator.render_clean(64, 64).shape == (64, 64, 3)
 
 
+def test_every_observation_has_a_unit(simulator: PushTSimulator) -> None:
+    assert simulator.observation_units == ("px", "px", "px", "px", "rad")
+    assert len(simulator.observation_units) == len(simulator.observation_names)
+
+
 def test_observations_lie_within_their_bounds(simulator: PushTSimulator) -> None:
     rng = np.random.default_rng(2)
     for seed in range(3):

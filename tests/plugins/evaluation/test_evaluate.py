@@ -11,7 +11,7 @@ from cosmos_sdk_evaluation.evaluate import chosen, split
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({}, "metrics: open-loop, reward, tokenizer; tasks: pusht-goals"),
+        ({}, "metrics: drift, open-loop, reward, tokenizer; tasks: pusht-goals"),
         ({"metric": "reward", "task": "pusht-goals"}, "name one metric or one task"),
         ({"metric": "open-loop", "windws": 3}, "Did you mean 'windows'"),
         ({"task": "pusht-goals", "tasks": "hard"}, "tasks: 'hard'"),

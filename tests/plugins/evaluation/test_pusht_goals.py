@@ -12,13 +12,16 @@ from cosmos_sdk.errors import ConfigError
 from cosmos_sdk.registry import registry
 from cosmos_sdk_evaluation.pusht_goals import (
     ENV,
+    Attempt,
     GoalsConfig,
     HeldNoise,
     Task,
     attempt,
     draw_tasks,
+    drive,
     make_planner,
     oracle_world,
+    outcomes,
     policies,
     reached,
     summarise,
@@ -87,6 +90,24 @@ def test_chance_spends_the_whole_budget_and_is_judged_by_its_best_step(moved: li
     result = summarise("chance", done, GoalsConfig())[0]
     assert result.unit == "%"
     assert result.n == 4
+
+
+def test_the_number_of_processes_changes_nothing(moved: list[Task]) -> None:
+    world, tasks = oracle_world(SIZE), moved[:3]
+    alone = list(drive(world, GoalsConfig(), "random", tasks))
+    shared = list(drive(world, GoalsConfig(processes=2), "random", tasks))
+    assert [d.position_error for d in alone] == [d.position_error for d in shared]
+    assert np.array_equal(alone[2].frames[-1], shared[2].frames[-1])
+    picture = outcomes(tasks, shared)
+    assert picture.shape == (3 * (2 * 64 + 24), 7 * (2 * 64 + 8), 3)
+
+
+def test_attempts_of_few_steps_are_shown_beside_long_ones(moved: list[Task]) -> None:
+    frame = np.zeros((64, 64, 3), np.uint8)
+    done = [Attempt(True, 0.0, [], [frame]), Attempt(False, 0.0, [], [frame] * 51)]
+    picture = outcomes(moved[:2], done)
+    assert picture.shape == (2 * (2 * 64 + 24), 7 * (2 * 64 + 8), 3)
+    assert (picture[: 2 * 64 + 24, 2 * (2 * 64 + 8) :] == 255).all()
 
 
 def test_planning_in_the_simulator_reaches_an_easy_goal() -> None:

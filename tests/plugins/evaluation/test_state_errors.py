@@ -15,9 +15,15 @@ def test_components_are_grouped_by_their_names() -> None:
     assert quantities(names) == [
         Quantity("agent", (0, 1)),
         Quantity("block", (2, 3)),
-        Quantity("block_angle", (4,), is_angle=True),
+        Quantity("block_angle", (4,), "deg", is_angle=True),
         Quantity("speed", (5,)),
     ]
+
+
+def test_units_say_what_is_an_angle() -> None:
+    agent, heading = quantities(("agent_x", "agent_y", "heading"), ("m", "m", "rad"))
+    assert (agent.unit, agent.is_angle) == ("m", False)
+    assert (heading.unit, heading.is_angle) == ("deg", True)
 
 
 def test_positions_are_distances_and_angles_go_the_short_way_round() -> None:

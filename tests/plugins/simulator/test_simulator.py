@@ -95,6 +95,7 @@ def test_the_configuration_is_plain_data():
     assert world.spec.frames == (1, 32, 32)
     assert world.spec.rate == simulator(DISC).rate
     assert not world.backend.differentiable
+    assert config.spec.targets["state"].units == ["m"] * 4
 
 
 def test_another_action_than_the_simulator_takes_is_refused():
