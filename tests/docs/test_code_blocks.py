@@ -38,10 +38,13 @@ FAST = {
         "world.backend.num_layers=2",
         "stages.tokenizer.steps=2",
         "stages.tokenizer.batch_size=4",
-        "stages.world.steps=2",
-        "stages.world.batch_size=2",
+        "stages.one-step.steps=2",
+        "stages.one-step.batch_size=2",
+        "stages.dream.steps=2",
+        "stages.dream.batch_size=2",
         "validation.num_windows=2",
     ],
+    "evaluate": ["windows=3", "horizons=[1,4]"],
 }  # the quick start is really executed, with budgets that only show that it runs
 
 
