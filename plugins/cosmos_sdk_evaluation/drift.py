@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cosmos_sdk.results import Measurement, Result
 from cosmos_sdk.world import WorldModel
+from cosmos_sdk_evaluation.episodes import check_counts
 from cosmos_sdk_evaluation.open_loop import (
     OpenLoopConfig,
     Windows,
@@ -37,6 +38,9 @@ class DriftConfig:
     windows: int = 50
     horizons: tuple[int, ...] = (1, 8, 32, 64, 100, 150, 200)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_counts(self, "windows", "horizons")
 
 
 @torch.no_grad()

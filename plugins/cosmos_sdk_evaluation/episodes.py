@@ -17,6 +17,15 @@ from cosmos_sdk.simulators import Simulator
 HELD_OUT_SEED = 1_000_000_007  # recipes number their episodes from 0
 
 
+def check_counts(config: object, *names: str) -> None:
+    """Raises ValueError for counts of a configuration, or entries of one that is a list, below 1."""
+    for name in names:
+        value = getattr(config, name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not numbers or min(numbers) < 1:
+            raise ValueError(f"{name} is {value}; expected 1 or more")
+
+
 class Behaviour(Protocol):
     """A policy that sees the simulator, as data collection uses it."""
 

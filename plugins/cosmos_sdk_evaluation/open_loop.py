@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cosmos_sdk.errors import ConfigError
 from cosmos_sdk.registry import registry
 from cosmos_sdk.results import Measurement, Result
 from cosmos_sdk.training.contact_sheet import contact_sheet
 from cosmos_sdk.world import WorldModel
-from cosmos_sdk_evaluation.episodes import Episode, held_out
+from cosmos_sdk_evaluation.episodes import Episode, check_counts, held_out
 from cosmos_sdk_evaluation.pixel import psnr, ssim
 from cosmos_sdk_evaluation.state_errors import Quantity, quantities
 from cosmos_sdk_evaluation.statistics import bootstrap, bootstrap_ratio
@@ -36,6 +37,9 @@ class OpenLoopConfig:
     seed: int = 0
     batch_size: int = 50
     readout: str = "state"
+
+    def __post_init__(self) -> None:
+        check_counts(self, "windows", "horizons", "num_steps", "batch_size")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +70,11 @@ class Imagined:
 
 
 def windows(config: OpenLoopConfig, size: tuple[int, int], context: int) -> Windows:
-    """One window from each of the first held-out episodes that are long enough."""
+    """One window from each of the first held-out episodes that are long enough.
+
+    Raises:
+        ConfigError: none is.
+    """
     length = context + max(config.horizons)
     episodes = held_out(
         config.env, config.policy, 4 * config.windows, length + 8, size, config.seed
@@ -78,6 +86,9 @@ def windows(config: OpenLoopConfig, size: tuple[int, int], context: int) -> Wind
             chosen.append(_window(episode, spare // 2, length, context))
         if len(chosen) == config.windows:
             break
+    if not chosen:
+        problem = f"horizons: no held-out episode of {config.policy!r} lasts {length} frames"
+        raise ConfigError([f"{problem} ({context} of context); the longest horizon is too long."])
     frames, actions = (
         torch.cat([getattr(w, name) for w in chosen]) for name in ("frames", "actions")
     )

@@ -28,7 +28,7 @@ from cosmos_sdk.results import Measurement, Result
 from cosmos_sdk.simulators import Simulator
 from cosmos_sdk.state import WorldState
 from cosmos_sdk.world import WorldModel
-from cosmos_sdk_evaluation.episodes import held_out
+from cosmos_sdk_evaluation.episodes import check_counts, held_out
 from cosmos_sdk_evaluation.report import side_by_side
 from cosmos_sdk_evaluation.statistics import bootstrap, wilson
 
@@ -60,6 +60,9 @@ class GoalsConfig:
     rows: tuple[str, ...] = ("world", "oracle", "random")
     seed: int = 0
     processes: int = 1  # tasks that are driven at the same time, on one thread each
+
+    def __post_init__(self) -> None:
+        check_counts(self, "n", "replan_every", "processes")
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import torch
 
 from cosmos_sdk.results import Measurement, Result
 from cosmos_sdk.world import WorldModel
-from cosmos_sdk_evaluation.episodes import Episode, held_out
+from cosmos_sdk_evaluation.episodes import Episode, check_counts, held_out
 from cosmos_sdk_evaluation.statistics import auroc, bootstrap, calibration_error
 
 
@@ -25,6 +25,9 @@ class RewardConfig:
     seed: int = 0
     reward: str = "reward"
     terminated: str = "terminated"
+
+    def __post_init__(self) -> None:
+        check_counts(self, "episodes", "length", "horizon")
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from cosmos_sdk.results import Measurement, Result
 from cosmos_sdk.state import WorldState
 from cosmos_sdk.training.contact_sheet import contact_sheet
 from cosmos_sdk.world import WorldModel
-from cosmos_sdk_evaluation.episodes import held_out
+from cosmos_sdk_evaluation.episodes import check_counts, held_out
 from cosmos_sdk_evaluation.open_loop import observed
 from cosmos_sdk_evaluation.pixel import psnr, ssim
 from cosmos_sdk_evaluation.statistics import bootstrap
@@ -30,6 +30,9 @@ class TokenizerConfig:
     every: int = 10
     seed: int = 0
     readout: str = "state"
+
+    def __post_init__(self) -> None:
+        check_counts(self, "episodes", "length", "every")
 
 
 @torch.no_grad()

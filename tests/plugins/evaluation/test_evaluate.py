@@ -15,6 +15,11 @@ from cosmos_sdk_evaluation.evaluate import chosen, split
         ({"metric": "reward", "task": "pusht-goals"}, "name one metric or one task"),
         ({"metric": "open-loop", "windws": 3}, "Did you mean 'windows'"),
         ({"task": "pusht-goals", "tasks": "hard"}, "tasks: 'hard'"),
+        ({"task": "pusht-goals", "processes": 0}, "processes is 0; expected 1 or more"),
+        ({"metric": "drift", "windows": 0}, "windows is 0; expected 1 or more"),
+        ({"metric": "open-loop", "horizons": [0, 8]}, r"horizons is \(0, 8\); expected 1"),
+        ({"metric": "reward", "episodes": 0}, "episodes is 0; expected 1 or more"),
+        ({"metric": "tokenizer", "every": 0}, "every is 0; expected 1 or more"),
     ],
 )
 def test_a_mistake_is_named(given: dict[str, object], words: str) -> None:

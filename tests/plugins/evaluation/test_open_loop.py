@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
+from cosmos_sdk.errors import ConfigError
 from cosmos_sdk.registry import registry
-from cosmos_sdk_evaluation.episodes import held_out
+from cosmos_sdk_evaluation.episodes import Episode, held_out
 from cosmos_sdk_evaluation.open_loop import OpenLoopConfig, windows
 
 pytest.importorskip("gym_pusht", reason="the Push-T simulator is an extra: make pusht")
@@ -31,6 +34,16 @@ def test_the_action_of_a_window_leads_to_the_frame_beside_it() -> None:
         )
         frame = torch.from_numpy(simulator.render_clean(64, 64)).permute(2, 0, 1)
         assert torch.equal(frame, data.frames[0, k, 0])
+
+
+def test_a_horizon_longer_than_every_episode_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(env: str, policy: str, *rest: object) -> Iterator[Episode]:
+        return held_out(env, policy, 2, 5, (16, 16))
+
+    monkeypatch.setattr("cosmos_sdk_evaluation.open_loop.held_out", short)
+    config = OpenLoopConfig("CosmosSDK/DiscPusher-v0", "disc-scripted", horizons=(4, 9))
+    with pytest.raises(ConfigError, match="no held-out episode of 'disc-scripted' lasts 13"):
+        windows(config, (16, 16), 4)
 
 
 def test_held_out_episodes_are_a_function_of_the_seed() -> None:
