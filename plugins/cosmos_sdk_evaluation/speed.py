@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,8 +62,9 @@ def frames_per_second(world: WorldModel, options: Options) -> list[Result]:
                     rates = step_rates(model, rows, options.steps, decode)
                     what = "decoded" if decode else "latents"
                     name = f"K={k} {precision} batch {rows} {what}"
-                    median = sorted(rates)[len(rates) // 2]
-                    results.append(Result(name, median, "frames/s", len(rates), bootstrap(rates)))
+                    median = float(np.median(rates))
+                    interval = bootstrap(rates, statistic=np.median)
+                    results.append(Result(name, median, "frames/s", len(rates), interval))
                     if decode:
                         scaled = 100 * median / peak
                         results.append(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
 Interval = tuple[float, float]
@@ -20,15 +21,22 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
 
 
 def bootstrap(
-    values: ArrayLike, seed: int = 0, resamples: int = 2000, confidence: float = 0.95
+    values: ArrayLike,
+    seed: int = 0,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    statistic: Callable[..., Any] = np.mean,
 ) -> Interval:
-    """The percentile interval of the mean of independent values, one per episode or window (Efron, 1979)."""
+    """The percentile interval of the mean of independent values, one per episode or window (Efron, 1979).
+
+    `statistic` is what is reported instead, such as `np.median` of timings.
+    """
     sample = np.asarray(values, np.float64)
     if sample.size < 2:
         return (float("nan"), float("nan"))
     index = np.random.default_rng(seed).integers(0, sample.size, (resamples, sample.size))
     tail = 50 * (1 - confidence)
-    low, high = np.percentile(sample[index].mean(1), [tail, 100 - tail])
+    low, high = np.percentile(statistic(sample[index], axis=1), [tail, 100 - tail])
     return (float(low), float(high))
 
 
@@ -63,9 +71,3 @@ def calibration_error(probabilities: ArrayLike, happened: ArrayLike, num_bins: i
     counts = np.bincount(bins, minlength=num_bins)
     gap = np.bincount(bins, probability - label, num_bins)
     return float(np.abs(gap).sum() / max(counts.sum(), 1))
-
-
-def summary(values: Sequence[float] | NDArray[np.float64]) -> str:
-    """`median (min..max)`, as benchmarks quote repeated timings."""
-    array = np.asarray(values, np.float64)
-    return f"{np.median(array):.3g} ({array.min():.3g}..{array.max():.3g})"

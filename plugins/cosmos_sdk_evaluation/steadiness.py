@@ -37,7 +37,7 @@ def steadiness(world: WorldModel, options: Options) -> list[Result]:
             float(np.median(ratios)),
             "x",
             PAIRS,
-            bootstrap(ratios),
+            bootstrap(ratios, statistic=np.median),
         )
     ]
     state, early = _aged(world, 100, signals), 0.0
@@ -115,6 +115,6 @@ def environment_overhead(world: WorldModel, options: Options, rows: int = 32) ->
             float(np.median(added)),
             "%",
             PAIRS,
-            bootstrap(added),
+            bootstrap(added, statistic=np.median),
         )
     ]

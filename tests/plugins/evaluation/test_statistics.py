@@ -24,6 +24,13 @@ def test_wilson_gives_the_textbook_interval() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
 
 
+def test_the_interval_of_a_median_is_not_that_of_the_mean() -> None:
+    values = [1.0, 1.1, 0.9, 1.0, 1.05, 0.95, 40.0]  # one timing was disturbed
+    low, high = bootstrap(values, statistic=np.median)
+    assert 0.9 <= low <= 1.0 <= high <= 1.1
+    assert bootstrap(values)[1] > 10
+
+
 def test_the_bootstrap_interval_covers_the_mean_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     inside = 0
