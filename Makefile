@@ -34,8 +34,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 pusht: | $(BIN)/python ## install gym-pusht without its OpenCV
 	$(INSTALL) --no-deps gym-pusht
 
-demo: setup ## plan in the learned world, drive Push-T, write outputs/demo/
-	$(BIN)/cosmos-sdk demo
+demo: setup ## plan in the learned world, drive Push-T, write outputs/demo/; world=NAME for another one
+	$(BIN)/cosmos-sdk demo $(if $(world),world=$(world))
 
 test: dev ## the default suite: offline, CPU
 	$(BIN)/python -m pytest

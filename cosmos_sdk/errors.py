@@ -69,6 +69,26 @@ class ActionError(SignalError):
     """An action outside what its ActionSpec declares."""
 
 
+class VocabularyError(CosmosError, ValueError):
+    """A token that the tokenizer does not have."""
+
+    def __init__(self, token: int, vocabulary_size: int) -> None:
+        legal = f"whole numbers from 0 to {vocabulary_size - 1}"
+        super().__init__(
+            f"The token {token} is not in the vocabulary of {vocabulary_size}; expected {legal}. Did another tokenizer "
+            "make these latents?"
+        )
+        self.token = token
+
+
+class NotFiniteError(CosmosError, ValueError):
+    """NaN or infinity where only a finite number means something."""
+
+    def __init__(self, name: str, remedy: str) -> None:
+        super().__init__(f"{name} hold NaN or infinity; expected finite numbers. {remedy}")
+        self.name = name
+
+
 class SamplingError(CosmosError, ValueError):
     """A run-time option that the backend does not have."""
 

@@ -23,6 +23,7 @@ RESTRICTION = "COSMOS_SDK_PLUGINS"  # names, separated by commas; what is not na
 CORE = "core"  # registers the commands of the core; no restriction removes it
 DEFAULT_PLUGINS = {
     "action": "cosmos_sdk_action",
+    "autoregressive": "cosmos_sdk_autoregressive",
     "diffusion": "cosmos_sdk_diffusion",
     "envs": "cosmos_sdk_envs",
     "evaluation": "cosmos_sdk_evaluation",

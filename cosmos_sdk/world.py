@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from cosmos_sdk import control
 from cosmos_sdk.errors import ConfigError, PluginError, SamplingError, ShapeError, did_you_mean
+from cosmos_sdk.likelihood import ScoringBackend
 from cosmos_sdk.protocols import (
     Backend,
     Batch,
@@ -173,20 +174,37 @@ class WorldModel(nn.Module):
         Raises:
             SignalError, ShapeError: a signal this world does not take, of another shape, or not finite.
         """
-        ahead = torch.arange(1, self.backend.chunk + 1, device=state.time.device)
-        time = state.time[:, None] + ahead  # (B, chunk)
-        embedded, memory = self._embed(state.memory, signals, time)
+        embedded, memory, time = self._signal(state, signals)
         new = self.backend.predict(state, embedded, Rng(state.seed, state.time))
-        self._check(new, state)
-        latents = torch.cat((state.latents, new.latents), 1)[:, -self.backend.window :]
-        memory = {**state.memory, **memory, "backend": new.memory}
-        after = WorldState(latents, new.features, memory, time[:, -1], state.seed)
-        values: dict[str, Tensor] = {}
-        for name, head in self.heads.items():
-            values[name], memory[name] = head.read(
-                state, embedded, after, state.memory.get(name, {})
+        return self._after(state, embedded, memory, time, new)
+
+    def score(
+        self, state: WorldState, signals: Signals, latents: Tensor
+    ) -> tuple[WorldState, Tensors, Tensor]:
+        """The step to frames that were observed, not imagined: the next state, what heads say, and a likelihood.
+
+        Args:
+            state: of B worlds; it is not changed.
+            signals: as for `step`.
+            latents: of the observed frames, (B, n, *latent), as `tokenizer.encode` gives them.
+
+        Returns:
+            The state and the values of `step`, and the log-likelihood (B,) in nats of the latents given all before.
+
+        Raises:
+            PluginError: the frames of this backend have no likelihood.
+            SignalError, ShapeError: as `step` does.
+        """
+        backend = self.backend
+        if not isinstance(backend, ScoringBackend):
+            raise PluginError(
+                type(backend).__name__,
+                "this backend cannot say how likely a frame is.",
+                "It has no method `score`; the backend 'autoregressive' has.",
             )
-        return after, values
+        embedded, memory, time = self._signal(state, signals)
+        new, log_prob = backend.score(state, embedded, latents)
+        return *self._after(state, embedded, memory, time, new), log_prob
 
     def rollout(self, state: WorldState, signals: Signals, keep_latents: bool = False) -> Rollout:
         """Steps through signals (B, K, *), where chunk divides K. Values of heads and readouts come along."""
@@ -303,6 +321,34 @@ class WorldModel(nn.Module):
             tokens, after[name] = conditioner.embed(filled[name], time, memory.get(name, {}))
             cond[name] = control.check_tokens(name, conditioner, tokens, time).zeroed()
         return Control(filled, cond), after
+
+    def _signal(
+        self, state: WorldState, signals: Signals
+    ) -> tuple[Control, dict[str, Tensors], Tensor]:
+        """The control of one predict, the conditioners' next memories, and the times (B, chunk) of its frames."""
+        ahead = torch.arange(1, self.backend.chunk + 1, device=state.time.device)
+        time = state.time[:, None] + ahead
+        return *self._embed(state.memory, signals, time), time
+
+    def _after(
+        self,
+        state: WorldState,
+        embedded: Control,
+        memory: dict[str, Tensors],
+        time: Tensor,
+        new: Prediction,
+    ) -> tuple[WorldState, Tensors]:
+        """The state that a prediction leads to, and what each head says of the way there."""
+        self._check(new, state)
+        latents = torch.cat((state.latents, new.latents), 1)[:, -self.backend.window :]
+        memory = {**state.memory, **memory, "backend": new.memory}
+        after = WorldState(latents, new.features, memory, time[:, -1], state.seed)
+        values: dict[str, Tensor] = {}
+        for name, head in self.heads.items():
+            values[name], memory[name] = head.read(
+                state, embedded, after, state.memory.get(name, {})
+            )
+        return after, values
 
     def _check(self, new: Prediction, state: WorldState) -> None:
         """A backend that breaks the contract is named here, not three modules later."""

@@ -91,13 +91,15 @@ class ClipDataset:
     def with_latents(
         self, tokenizer: Tokenizer, device: str = "cpu", batch_size: int = 256
     ) -> Self:
-        """The same clips with `Batch.latents`, every frame encoded once (float16); batches then carry empty frames.
+        """The same clips with `Batch.latents`, every frame encoded once; batches then carry empty frames.
+
+        Numbers are kept as float16, tokens as int64.
 
         Raises:
             ShapeError: the tokenizer joins frames, so that a frame has no latent of its own.
         """
         other = copy(self)
-        other._latents = np.zeros((len(self.frames), *tokenizer.latent_shape), np.float16)
+        kept: list[NDArray[Any]] = []
         for begin in range(0, len(self.frames), batch_size):
             frames = torch.as_tensor(np.array(self.frames[begin : begin + batch_size])).to(device)
             with torch.no_grad():
@@ -109,9 +111,9 @@ class ClipDataset:
                     "one latent for each frame",
                     "Train on frames.",
                 )
-            other._latents[begin : begin + batch_size] = (
-                latents[:, 0].to("cpu", torch.float16).numpy()
-            )
+            dtype = torch.float16 if latents.is_floating_point() else torch.int64
+            kept.append(latents[:, 0].to("cpu", dtype).numpy())
+        other._latents = np.concatenate(kept)
         return other
 
     def sample(self, batch_size: int, rng: Generator) -> Batch:
@@ -207,7 +209,9 @@ def _numbers(dataset: LeRobotDataset, episodes: Split | Sequence[int]) -> list[i
 
 def _joins(tokenizer: Tokenizer, frames: Tensor) -> bool:
     """Whether a frame's latent depends on the frame before it."""
+    if getattr(tokenizer, "num_context_tokens", 0):
+        return True
     pair = torch.stack([frames[-1], frames[0]])[None]
     with torch.no_grad():
-        alone, after = tokenizer.encode(pair[:, 1:]), tokenizer.encode(pair)
+        alone, after = tokenizer.encode(pair[:, 1:]).double(), tokenizer.encode(pair).double()
     return after.shape[1] != 2 or not torch.allclose(after[:, 1], alone[:, 0], atol=1e-4)

@@ -17,10 +17,10 @@ from cosmos_sdk.testing.trial import ROWS, Opening, Trial, make_opening
 class FullPass(Protocol):
     """A backend with a cache, that can also do without.
 
-    `full` gets all since reset, context first: latents (B, n, *latent), the control of the same n frames, seed (B,).
-    It returns (B, n, *latent): what each frame is predicted to be given the true ones before it, under the noise
-    that `predict` drew for it, Rng(seed, time of the frame before). Context frames are not compared. Where the
-    window slides, the pass is banded as the cache is: a cached key has seen frames that have left the window since.
+    `full` gets all since reset, context first: latents (B, n, *latent), of which a predict makes one, the control of
+    their frames, seed (B,). It returns (B, n, *latent): what each latent is predicted to be given the true ones before
+    it, under the noise that `predict` drew for it, Rng(seed, time of the frame before). Context is not compared. Where
+    the window slides, the pass is banded as the cache is: a cached key has seen latents that have left since.
     """
 
     def full(self, latents: Tensor, control: Control, seed: Tensor) -> Tensor: ...
@@ -36,7 +36,7 @@ def the_cache_equals_one_full_pass(trial: Trial) -> None:
     backend = trial.world.backend
     if not isinstance(backend, FullPass) or not trial.frames:
         return
-    num_steps = 3 * backend.window
+    num_steps, chunk = 3 * backend.window, backend.chunk
     halfway = num_steps // 2 + 1
     seeds, other = trial.seeds(ROWS), trial.seeds(1)
     opening, late = make_opening(trial.world, seeds), make_opening(trial.world, other)
@@ -47,7 +47,7 @@ def the_cache_equals_one_full_pass(trial: Trial) -> None:
     for k in range(num_steps):
         if k == halfway:
             state = state.put(torch.tensor([1]), slot)
-        now = {name: value[:, k : k + 1] for name, value in signals.items()}
+        now = {name: value[:, k * chunk : (k + 1) * chunk] for name, value in signals.items()}
         state = trial.world.step(state, now)[0]
         made.append(state.latents[:, -1])
     future = torch.stack(made, 1)
@@ -63,7 +63,7 @@ def the_cache_equals_one_full_pass(trial: Trial) -> None:
         seeds[rows],
         "of the rows that ran through",
     )
-    given = {name: value[1:2, halfway:] for name, value in signals.items()}
+    given = {name: value[1:2, halfway * chunk :] for name, value in signals.items()}
     first = trial.world.tokenizer.encode(late.frames)
     _compare(
         trial,
@@ -92,12 +92,13 @@ def _compare(
     seed: Tensor,
     where: str,
 ) -> None:
-    context = trial.world.backend.context
+    context = first.shape[1]
     latents = torch.cat((first, future), 1)
     together = {
         name: torch.cat((opening.history[name], value), 1) for name, value in signals.items()
     }
-    whole = embed_all(trial, opening.start, together, *latents.shape[:2])
+    num_frames = trial.world.backend.context + future.shape[1] * trial.world.backend.chunk
+    whole = embed_all(trial, opening.start, together, len(latents), num_frames)
     backend = cast("FullPass", trial.world.backend)
     predicted = backend.full(latents, whole, seed)[:, context:]
     close({"latents": future}, {"latents": predicted}, f"{where}, against the full pass")

@@ -149,4 +149,4 @@ def _wanted(tokenizer: object) -> dict[str, nn.Parameter]:
     if not isinstance(tokenizer, nn.Module):
         return {}
     named = tokenizer.named_parameters()
-    return {n: p for n, p in named if p.requires_grad and not n.startswith("auxiliary")}
+    return {n: p for n, p in named if p.requires_grad and "auxiliary" not in n.split(".")}

@@ -1,4 +1,8 @@
-"""Frames encoded once: a file of 16-bit latents beside the run, valid for one tokenizer and one dataset."""
+"""Frames encoded once: a file of latents beside the run, in few bits, valid for one tokenizer and one dataset.
+
+Numbers are stored in 16 bits, tokens in the fewest bits that hold the vocabulary; `Footage.clips` makes float32 and
+int64 of them again.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +22,27 @@ from cosmos_sdk.training.footage import Footage
 BLOCK = 256  # frames encoded together
 
 
-def codes_frames_alone(tokenizer: Tokenizer, footage: Footage, device: torch.device) -> bool:
-    """Whether a frame's latent is the same alone and in a clip: time is not compressed, and context does not count."""
-    clip = footage.frames[: min(4, len(footage.frames))].to(device)
+def codes_frames_alone(
+    tokenizer: Tokenizer, footage: Footage, num_frames: int, device: torch.device
+) -> bool:
+    """Whether a frame's latent is the same alone and in a clip: time is not compressed, and context does not count.
+
+    Args:
+        tokenizer: one that shows its `num_context_tokens` is believed; another is tried.
+        footage: gives the clip for the trial, of frames far apart, so that none is like the one before it.
+        num_frames: of a clip, a number that the tokenizer takes.
+        device: of the tokenizer.
+    """
+    if getattr(tokenizer, "num_context_tokens", 0):
+        return False
+    places = torch.linspace(0, len(footage.frames) - 1, num_frames).long()
+    clip = footage.frames[places].to(device)
     with torch.no_grad():
         together = tokenizer.encode(clip[None])[0]
+        if len(together) != num_frames:
+            return False
         alone = tokenizer.encode(clip[:, None])[:, 0]
-    return together.shape == alone.shape and torch.allclose(
-        together.float(), alone.float(), atol=1e-4
-    )
+    return torch.allclose(together.double(), alone.double(), atol=1e-4)
 
 
 def encode(
@@ -53,13 +69,22 @@ def _write(
         block = footage.frames[begin : begin + BLOCK].to(device)
         with torch.no_grad():
             latents = tokenizer.encode(block[:, None])[:, 0].cpu()  # (n, *latent)
-        values = (latents.half() if latents.is_floating_point() else latents.int()).numpy()
+        values = latents.to(_stored(latents, tokenizer)).numpy()
         if stored is None:
             shape = (count, *values.shape[1:])
             stored = np.lib.format.open_memmap(path, "w+", values.dtype, shape)
         stored[begin : begin + len(values)] = values
     if stored is not None:
         stored.flush()
+
+
+def _stored(latents: Tensor, tokenizer: Tokenizer) -> torch.dtype:
+    """The smallest dtype that holds such latents: without a known vocabulary, any whole number."""
+    if latents.is_floating_point():
+        return torch.float16
+    vocabulary: int = getattr(tokenizer, "vocabulary_size", 2**63)
+    dtypes = (torch.uint8, torch.int16, torch.int32, torch.int64)
+    return next(dtype for dtype in dtypes if vocabulary - 1 <= torch.iinfo(dtype).max)
 
 
 def _key(tokenizer: Tokenizer, footage: Footage) -> str:

@@ -203,7 +203,10 @@ class Trainer:
                 tokenizer.prepare(_some_frames(next(iter(chosen.values()))).to(device))
             return {name: data.to(device) for name, data in chosen.items()}
         # Where a frame's latent depends on the clip it is in, every batch has to be encoded.
-        alone = all(latents.codes_frames_alone(tokenizer, data, device) for data in chosen.values())
+        alone = all(
+            latents.codes_frames_alone(tokenizer, data, stage.frames, device)
+            for data in chosen.values()
+        )
         for name, data in chosen.items():
             if alone:
                 chosen[name] = data.with_latents(

@@ -15,6 +15,7 @@ from cosmos_sdk.state import Masked
 from cosmos_sdk.training.contact_sheet import contact_sheet, save_png
 from cosmos_sdk.training.footage import Footage
 from cosmos_sdk.training.recipe import ValidationConfig
+from cosmos_sdk.vocabulary import Vocabulary, code_usage
 from cosmos_sdk.world import WorldModel
 
 SEED = 20  # of the windows and of their noise: the same at every validation of every run
@@ -38,14 +39,21 @@ class Report:
 def validate_tokenizer(
     world: WorldModel, footage: Footage, config: ValidationConfig, num_frames: int
 ) -> Report | None:
-    """PSNR of reconstructed held-out clips, and the held-out losses; None when no episode is held out."""
+    """PSNR of reconstructed held-out clips, how much of a vocabulary they use, and losses.
+
+    None when no episode is held out.
+    """
     starts = footage.starts(num_frames, held_out=True)
     if not len(starts):
         return None
     batch = _windows(footage, starts, num_frames, config.num_windows)
     frames = batch.frames.to(world.device)
-    made = world.tokenizer.decode(world.tokenizer.encode(frames), num_frames).cpu()
+    latents = world.tokenizer.encode(frames)
+    made = world.tokenizer.decode(latents, num_frames).cpu()
     figures = {"validation/psnr": psnr(made[batch.valid], batch.frames[batch.valid])}
+    if isinstance(world.tokenizer, Vocabulary):
+        use = code_usage(latents, world.tokenizer.vocabulary_size)
+        figures |= {f"validation/code_{name}": value for name, value in use._asdict().items()}
     figures |= _tokenizer_losses(world, batch)
     columns = min(config.num_rows * 2, len(made))
     true, made = batch.frames[:columns, 0][None], made[:columns, 0][None]  # (1, H, V, 3, h, w)

@@ -1,26 +1,31 @@
-"""What a step was worth, and whether it ended the episode: the heads of the world, read as Gymnasium asks."""
+"""What a step was worth, whether it ended the episode, and what else was said of it: heads, as Gymnasium asks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cosmos_sdk.errors import PluginError
 from cosmos_sdk.rng import ENV, Rng
 from cosmos_sdk.state import Tensors, WorldState
 from cosmos_sdk_envs.observations import to_array
 
+JUDGING = ("reward", "terminated")
+
 
 @final
 @dataclass(frozen=True)
 class Judge:
-    """Reads the heads `reward` and `terminated`; of a head that a world does not have, it reads zeros."""
+    """Reads the heads `reward` and `terminated`, of which it reads zeros where a world lacks them; and the others."""
 
     chunk: int
     samples: bool  # the end is drawn with its probability; else it comes at 0.5
+    others: Sequence[str] = ()  # heads that judge nothing, such as `uncertainty`
 
     def __call__(
         self, values: Tensors, before: WorldState
@@ -46,6 +51,27 @@ class Judge:
         counts = np.arange(self.chunk) <= last[:, None]
         reward = np.where(counts, self._per_frame("reward", values, len(before)), 0.0).sum(1)
         return reward, terminated, self.chunk - 1 - last
+
+    def remarks(self, values: Tensors, back: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """What the other heads say of one predict, (B,) or (B, *) each: the mean over the frames of the episode.
+
+        Args:
+            values: of the heads, (B, chunk, 1), (B, chunk) or (B, chunk, *) each.
+            back: frames before the newest one at which the episode ended, (B,).
+        """
+        return {name: self._mean(name, values[name], back) for name in self.others}
+
+    def _mean(self, head: str, value: Tensor, back: NDArray[np.int64]) -> NDArray[np.float64]:
+        shape = (len(back), self.chunk)
+        if value.shape[:2] != shape:
+            got, remedy = tuple(value.shape), "A head speaks of every frame of a chunk."
+            raise PluginError(head, f"the head said {got}; expected {(*shape, '*')}.", remedy)
+        said = to_array(value[..., 0] if value.shape[2:] == (1,) else value).astype(np.float64)
+        if self.chunk == 1:
+            return said[:, 0]
+        counts = np.arange(self.chunk) < self.chunk - back[:, None]
+        counts = counts.reshape(*shape, *[1] * (said.ndim - 2))
+        return np.where(counts, said, 0.0).sum(1) / counts.sum(1)
 
     def _per_frame(self, head: str, values: Tensors, num_envs: int) -> NDArray[np.float64]:
         shape = (num_envs, self.chunk)

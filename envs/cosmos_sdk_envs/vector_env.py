@@ -22,7 +22,7 @@ from cosmos_sdk.state import WorldState
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_envs import options as given
 from cosmos_sdk_envs.controls import Controls
-from cosmos_sdk_envs.judge import Judge
+from cosmos_sdk_envs.judge import JUDGING, Judge
 from cosmos_sdk_envs.observations import Observation, Observer, sizes_of, to_array, to_images
 from cosmos_sdk_envs.rendering import Image, Window, grid, side_by_side
 from cosmos_sdk_envs.resets import Resets
@@ -40,7 +40,8 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
     The future of a slot is a function of its seed and its actions, whatever the other slots do. An env step is one
     predict of the world: of `chunk` frames where the world predicts chunks, its reward the sum up to the end of the
     episode, its observation the frame at that end. Heads named `reward` and `terminated` are the env's reward and end;
-    a world without them gives 0 and never ends. Readouts appear in `info` under their names.
+    a world without them gives 0 and never ends. Readouts appear in `info` under their names. So does what other heads,
+    such as `uncertainty`, say of a step, but not of a reset: in a chunk, the mean over its frames up to the end.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["human", "rgb_array"], "render_fps": 10}
@@ -95,7 +96,8 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         self.max_episode_steps = max_episode_steps
         self.terminates_on_success = terminates_on_success
         self._check(termination)
-        self._judge = Judge(self.world.backend.chunk, samples=termination == "sample")
+        others = tuple(name for name in self.world.heads if name not in JUDGING)
+        self._judge = Judge(self.world.backend.chunk, termination == "sample", others)
         self._controls = Controls(self.world, signal, action_spec)
         sizes = sizes_of(self.world, begins, readouts=observation != "pixels")
         named = self.world.spec.cameras if self.world.spec else ()
@@ -182,15 +184,21 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
                 state = self._restarted(state, waiting, next_seeds(before.state))
                 reward[waiting], back[waiting] = 0.0, 0
                 terminated[waiting] = truncated[waiting] = False
+            remarks = self._judge.remarks(values, back)
             done = terminated | truncated
             slots = look(self.world, state, done, back, self._observer.needs_frames)
             final: Info = {}
             if self.autoreset_mode is AutoresetMode.SAME_STEP and done.any():
-                final = self._final(slots, terminated)
+                final = self._final(slots, terminated, remarks)
                 slots = self._replaced(slots)
+                waiting = (
+                    done  # what is told of them is of their next episode, which has not stepped
+                )
         self._slots = slots
         success = np.zeros_like(terminated) if final else terminated
         infos = {**self._infos(slots, success, np.ones_like(done)), **final}
+        if remarks and not waiting.all():
+            infos.update(_masked(remarks, ~waiting))
         return self._seen(slots), reward, terminated, truncated, infos
 
     def snapshot(self) -> WorldState:
@@ -290,20 +298,19 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         infos: Info = {name: to_array(value) for name, value in slots.readouts.items()}
         if self.terminates_on_success:
             infos["is_success"] = success.copy()
-        for value in infos.values():
-            value[~told] = 0
-        return {**infos, **{f"_{name}": told.copy() for name in infos}}
+        return _masked(infos, told)
 
-    def _final(self, slots: Slots, terminated: Bools) -> Info:
+    def _final(self, slots: Slots, terminated: Bools, remarks: Info) -> Info:
         """The last observation and info of the episodes that are over, in the form of Gymnasium's same-step reset."""
         observations = self._observer.observe(slots.images, slots.readouts)
         final = np.full(self.num_envs, None, object)
         for slot in np.flatnonzero(slots.done).tolist():
             final[slot] = self._observer.slot(observations, slot)
+        said = _masked({name: value.copy() for name, value in remarks.items()}, slots.done)
         return {
             "final_obs": final,
             "_final_obs": slots.done.copy(),
-            "final_info": self._infos(slots, terminated, slots.done),
+            "final_info": {**self._infos(slots, terminated, slots.done), **said},
             "_final_info": slots.done.copy(),
         }
 
@@ -326,6 +333,13 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             )
         if problems:
             raise ConfigError(problems)
+
+
+def _masked(infos: Info, told: Bools) -> Info:
+    """Values (B, *), zeroed where they are not told, with Gymnasium's masks of the slots that they are told of."""
+    for value in infos.values():
+        value[~told] = 0
+    return {**infos, **{f"_{name}": told.copy() for name in infos}}
 
 
 def _load(

@@ -17,7 +17,9 @@ def register_metrics(register: Register) -> None:
     register("drift", "cosmos_sdk_evaluation.drift:drift")
     register("open-loop", "cosmos_sdk_evaluation.open_loop:open_loop")
     register("reward", "cosmos_sdk_evaluation.reward_quality:reward_quality")
+    register("surprise", "cosmos_sdk_evaluation.surprise:surprise")
     register("tokenizer", "cosmos_sdk_evaluation.tokenizer_quality:tokenizer_quality")
+    register("uncertainty", "cosmos_sdk_evaluation.uncertainty:uncertainty")
 
 
 @hookimpl

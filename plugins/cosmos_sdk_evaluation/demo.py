@@ -19,7 +19,8 @@ class Arguments:
     tasks: int = 6
     windows: int = 60
     planner: str = "icem"
-    planner_options: dict[str, Any] = field(default_factory=dict[str, Any])  # those of pusht-goals
+    # those of pusht-goals; none: its own, with as few samples as make a decision take some seconds
+    planner_options: dict[str, Any] = field(default_factory=dict[str, Any])
     threads: int = 1  # two threads of small products cost more than they gain, and far more beside another process
     seed: int = 0
     out: str = "outputs/demo"
@@ -35,14 +36,16 @@ def run(arguments: list[str]) -> int:
     import torch
 
     from cosmos_sdk_evaluation import report
-    from cosmos_sdk_evaluation.demo_parts import control, imagination, load, stepping
+    from cosmos_sdk_evaluation.demo_parts import affordable, control, imagination, load, stepping
+    from cosmos_sdk_evaluation.modes import quickest
     from cosmos_sdk_evaluation.results import hardware, table, versions, write_results, write_text
     from cosmos_sdk_evaluation.speed import batch_precision
 
     torch.set_num_threads(options.threads)
     begun, out = perf_counter(), Path(options.out)
     world = load(options.world)
-    planning = world.using(precision=batch_precision())
+    planning = world.using(**quickest(world).options, precision=batch_precision())
+    options.planner_options = options.planner_options or affordable(planning)
     parts = [imagination(world, options, out), control(planning, options, out), stepping(world)]
     results = [result for part in parts for result in part.results]
     facts = hardware()

@@ -16,6 +16,7 @@ from cosmos_sdk.results import Result
 from cosmos_sdk.training.contact_sheet import contact_sheet
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_evaluation import report
+from cosmos_sdk_evaluation.modes import modes
 from cosmos_sdk_evaluation.open_loop import (
     Imagined,
     OpenLoopConfig,
@@ -25,6 +26,7 @@ from cosmos_sdk_evaluation.open_loop import (
     windows,
 )
 from cosmos_sdk_evaluation.pusht_goals import (
+    DEFAULTS,
     Attempt,
     GoalsConfig,
     Task,
@@ -33,10 +35,11 @@ from cosmos_sdk_evaluation.pusht_goals import (
     summarise,
 )
 from cosmos_sdk_evaluation.results import gemm_peak
-from cosmos_sdk_evaluation.speed import step_rates
+from cosmos_sdk_evaluation.speed import HORIZON, step_rates
 from cosmos_sdk_evaluation.statistics import bootstrap
 
 SHOWN = (1, 4, 8, 16, 24, 32)  # horizons in the picture
+DECISION, FEWEST = 4.0, 32  # seconds of planning, and samples below which it is no search
 
 
 class Options(Protocol):
@@ -65,7 +68,8 @@ def load(name: str) -> WorldModel:
 @torch.no_grad()
 def imagination(world: WorldModel, options: Options, out: Path) -> Part:
     """Open loop: the world is shown a few true frames, and then only the actions."""
-    config = OpenLoopConfig(windows=options.windows, num_steps=(1,), seed=options.seed)
+    first = tuple(modes(world)[0].options.values())  # its number of steps, where there is a choice
+    config = OpenLoopConfig(windows=options.windows, num_steps=first, seed=options.seed)
     results = open_loop(world, config).results
     size = world.spec.frames[1:] if world.spec else (64, 64)
     data = windows(OpenLoopConfig(windows=4, seed=options.seed + 1), size, world.backend.context)
@@ -102,6 +106,16 @@ def _film(data: Windows, shown: Imagined) -> list[NDArray[np.uint8]]:
 
 def _picture(frame: Tensor) -> NDArray[np.uint8]:  # (V, 3, h, w) -> (h, w, 3)
     return frame[0].permute(1, 2, 0).contiguous().numpy()
+
+
+def affordable(world: WorldModel) -> dict[str, Any]:
+    """Planner options by which a decision takes a few seconds in this world; none where the usual ones do."""
+    frames = HORIZON * DEFAULTS["num_iterations"]  # that a sample costs
+    samples = int(DECISION * max(step_rates(world, 64, 4, False)) / frames)
+    if samples >= DEFAULTS["num_samples"]:
+        return {}
+    few = max(FEWEST, samples)
+    return {"num_samples": few, "num_elites": max(4, few // 10)}
 
 
 @torch.no_grad()

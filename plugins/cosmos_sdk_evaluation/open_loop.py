@@ -16,6 +16,7 @@ from cosmos_sdk.results import Measurement, Result
 from cosmos_sdk.training.contact_sheet import contact_sheet
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_evaluation.episodes import Episode, check_counts, held_out
+from cosmos_sdk_evaluation.modes import modes
 from cosmos_sdk_evaluation.pixel import psnr, ssim
 from cosmos_sdk_evaluation.state_errors import Quantity, quantities
 from cosmos_sdk_evaluation.statistics import bootstrap, bootstrap_ratio
@@ -29,17 +30,14 @@ class OpenLoopConfig:
     policy: str = "pusht-scripted"
     windows: int = 100
     horizons: tuple[int, ...] = (1, 8, 16, 32)
-    num_steps: tuple[int, ...] = (
-        1,
-        2,
-        4,
-    )  # K, sampling steps; the first is the one compared with shuffled actions
+    # sampling steps; none: those that say most about the world. The first is compared with shuffled actions
+    num_steps: tuple[int, ...] = ()
     seed: int = 0
     batch_size: int = 50
     readout: str = "state"
 
     def __post_init__(self) -> None:
-        check_counts(self, "windows", "horizons", "num_steps", "batch_size")
+        check_counts(self, "windows", "horizons", "batch_size")
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,11 +149,9 @@ def open_loop(world: WorldModel, config: OpenLoopConfig) -> Measurement:
     coded = world.tokenizer.decode(world.tokenizer.encode(future[:, -1:]), 1)
     results += [_mean("tokenizer limit PSNR", psnr(coded, future[:, -1:]).flatten(), "dB", config)]
     pictures: dict[str, NDArray[np.uint8]] = {}
-    takes_steps = hasattr(world.backend.sampling, "num_steps")
-    for k in config.num_steps if takes_steps else (0,):
-        model = world.using(num_steps=k) if takes_steps else world
+    for number, mode in enumerate(modes(world, config.num_steps)):
+        model, label = world.using(**mode.options), mode.name or "world"
         imagined = imagine(model, data, actions, config)
-        label = f"K={k}" if takes_steps else "world"
         results += _pictures(label, imagined.frames, future, config)
         name = f"{label}: true above imagined, where the scene changes most"
         pictures[name] = most_changed(imagined.frames, future, config.horizons)
@@ -163,7 +159,7 @@ def open_loop(world: WorldModel, config: OpenLoopConfig) -> Measurement:
             results += _states(
                 label, imagined.observations, data.observations[:, data.context :], config
             )
-        if k == config.num_steps[0] or not takes_steps:
+        if number == 0:
             results += _shuffled(model, label, data, imagined, config)
     return Measurement(results, pictures)
 
@@ -208,10 +204,7 @@ def _shuffled(
     world: WorldModel, label: str, data: Windows, imagined: Imagined, config: OpenLoopConfig
 ) -> list[Result]:
     """The error under the actions of other windows, as a multiple of the error under the true ones."""
-    order = np.random.default_rng(config.seed).permutation(len(data))
-    order = np.roll(order, 1)[
-        np.argsort(order)
-    ]  # a cycle through all windows: none keeps its own actions
+    order = others(len(data), config.seed)
     false = imagine(world, data, data.actions[order, data.context :], config)
     if imagined.observations is None or false.observations is None:
         return []
@@ -226,6 +219,12 @@ def _shuffled(
         ratio = float(top.mean() / bottom.mean())
         results.append(Result(name, ratio, "x", len(data), interval, config.seed))
     return results
+
+
+def others(count: int, seed: int) -> NDArray[np.int64]:
+    """For each of `count` windows another one: a random cycle through all, so that none keeps its own."""
+    order = np.random.default_rng(seed).permutation(count)
+    return np.roll(order, 1)[np.argsort(order)]
 
 
 def _mean(name: str, values: Tensor, unit: str, config: OpenLoopConfig) -> Result:

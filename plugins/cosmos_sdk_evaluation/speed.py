@@ -14,6 +14,7 @@ from torch import Tensor
 from cosmos_sdk.results import Result
 from cosmos_sdk.state import WorldState
 from cosmos_sdk.world import WorldModel
+from cosmos_sdk_evaluation.modes import modes, precisions, quickest
 from cosmos_sdk_evaluation.results import gemm_peak
 from cosmos_sdk_evaluation.statistics import bootstrap
 
@@ -53,15 +54,15 @@ def batch_precision() -> str:
 def frames_per_second(world: WorldModel, options: Options) -> list[Result]:
     """Every setting, decoded and latent-only, beside the GEMM peak that was measured just before it."""
     results: list[Result] = []
-    for precision in options.precision:
-        for k in options.num_steps:
-            model = world.using(num_steps=k, precision=precision)
+    for precision in precisions(world, options.precision):
+        for mode in modes(world, options.num_steps):
+            model = world.using(**mode.options, **precision.options)
             for rows in options.batch_sizes:
                 peak = gemm_peak(torch.float32)
                 for decode in (True, False):
                     rates = step_rates(model, rows, options.steps, decode)
                     what = "decoded" if decode else "latents"
-                    name = f"K={k} {precision} batch {rows} {what}"
+                    name = _joined(" ", mode.name, precision.name, f"batch {rows}", what)
                     median = float(np.median(rates))
                     interval = bootstrap(rates, statistic=np.median)
                     results.append(Result(name, median, "frames/s", len(rates), interval))
@@ -100,11 +101,14 @@ def step_rates(
 def planning(world: WorldModel, options: Options) -> list[Result]:
     """Rolling 300 and 8 x 300 candidates through a plan of 25 steps: seconds, and the growth of peak memory."""
     results: list[Result] = []
-    for precision in options.precision:
-        model = world.using(num_steps=1, precision=precision)
+    mode = quickest(world)
+    said = "" if mode.name == "K=1" else mode.name  # one step a frame goes without saying
+    for precision in precisions(world, options.precision):
+        model = world.using(**mode.options, **precision.options)
         for worlds in (1, 8):
             seconds, memory = _candidates(model, worlds, 300)
-            name = f"planning, {worlds} x 300 candidates x {HORIZON} steps, {precision}"
+            size = f"planning, {worlds} x 300 candidates x {HORIZON} steps"
+            name = _joined(", ", size, said, precision.name)
             results.append(Result(f"{name}: time", min(seconds), "s", len(seconds)))
             results.append(Result(f"{name}: memory", memory, "MB"))
     return results
@@ -121,6 +125,10 @@ def _candidates(world: WorldModel, worlds: int, candidates: int) -> tuple[Sequen
             world.rollout(states.rows(slice(row, row + 1)).branch(candidates), signals)
         seconds.append(perf_counter() - start)
     return seconds, _peak_memory() - before
+
+
+def _joined(separator: str, *words: str) -> str:
+    return separator.join(word for word in words if word)
 
 
 def _peak_memory() -> float:

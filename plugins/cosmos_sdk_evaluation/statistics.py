@@ -51,6 +51,27 @@ def bootstrap_ratio(
     return (float(low), float(high))
 
 
+def bootstrap_jointly(
+    statistic: Callable[..., float], *columns: ArrayLike, seed: int = 0, resamples: int = 500
+) -> Interval:
+    """The 95 % interval of `statistic(*columns)`, the rows of all columns drawn together: one per episode or window.
+
+    Whatever the other axes of a column hold belongs to its row, as steps do to their window, and is not independent.
+    Draws for which the statistic is NaN are left out.
+    """
+    arrays = [np.asarray(column) for column in columns]
+    count = len(arrays[0])
+    if count < 2:
+        return (float("nan"), float("nan"))
+    index = np.random.default_rng(seed).integers(0, count, (resamples, count))
+    found = np.array([statistic(*(array[rows] for array in arrays)) for rows in index])
+    found = found[~np.isnan(found)]
+    if not found.size:
+        return (float("nan"), float("nan"))
+    low, high = np.percentile(found, [2.5, 97.5])
+    return (float(low), float(high))
+
+
 def auroc(scores: ArrayLike, positive: ArrayLike) -> float:
     """The chance that a positive scores above a negative, ties counted half (Mann and Whitney, 1947).
 

@@ -18,14 +18,15 @@ from cosmos_sdk_evaluation.speed import Options, actions, fresh
 from cosmos_sdk_evaluation.statistics import bootstrap
 
 PAIRS = 60
+YOUNG, OLD = 10, 1000  # steps
 
 
 @torch.inference_mode()
 def steadiness(world: WorldModel, options: Options) -> list[Result]:
     """Interleaved pairs of a step from a state of age 10 and one of age 1,000; then resident memory over a long run."""
     signals = actions(world, 1, world.backend.chunk)
-    young = _aged(world, 10, signals)
-    old = _aged(world, 1000, signals)
+    young = _aged(world, YOUNG, signals)
+    old = _aged(world, OLD, signals)
     ratios: list[float] = []
     for pair in range(PAIRS):
         order = (young, old) if pair % 2 else (old, young)
@@ -33,7 +34,7 @@ def steadiness(world: WorldModel, options: Options) -> list[Result]:
         ratios.append(spent[id(old)] / spent[id(young)])
     results = [
         Result(
-            "step 1,000 / step 10, median of pairs",
+            f"step {OLD:,} / step {YOUNG:,}, median of pairs",
             float(np.median(ratios)),
             "x",
             PAIRS,

@@ -1,4 +1,4 @@
-"""Metric `tokenizer`: held-out frames through encode and decode, and the state read from their latents."""
+"""Metric `tokenizer`: held-out frames through encode and decode, the state read from their latents, tokens in use."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from torch import Tensor
 from cosmos_sdk.results import Measurement, Result
 from cosmos_sdk.state import WorldState
 from cosmos_sdk.training.contact_sheet import contact_sheet
+from cosmos_sdk.vocabulary import Vocabulary, code_usage
 from cosmos_sdk.world import WorldModel
-from cosmos_sdk_evaluation.episodes import check_counts, held_out
+from cosmos_sdk_evaluation.episodes import Episode, check_counts, held_out
 from cosmos_sdk_evaluation.open_loop import observed
 from cosmos_sdk_evaluation.pixel import psnr, ssim
 from cosmos_sdk_evaluation.statistics import bootstrap
@@ -21,7 +22,7 @@ from cosmos_sdk_evaluation.statistics import bootstrap
 
 @dataclass
 class TokenizerConfig:
-    """Held-out episodes; every tenth frame is judged, so that frames differ."""
+    """Held-out episodes; a clip begins at every tenth frame, so that clips differ."""
 
     env: str = "gym_pusht/PushT-v0"
     policy: str = "pusht-scripted"
@@ -30,32 +31,40 @@ class TokenizerConfig:
     every: int = 10
     seed: int = 0
     readout: str = "state"
+    frames: int = 1  # of a clip, coded together: more show compressed time and shared context
 
     def __post_init__(self) -> None:
-        check_counts(self, "episodes", "length", "every")
+        check_counts(self, "episodes", "length", "every", "frames")
 
 
 @torch.no_grad()
 def tokenizer_quality(world: WorldModel, config: TokenizerConfig) -> Measurement:
-    """PSNR, SSIM and readout errors; intervals over episodes, whose frames are not independent."""
+    """PSNR, SSIM, readout errors and, of a vocabulary, how much is used.
+
+    Beyond the end of an episode a clip repeats the last frame. A readout reads the newest frame of each clip. Intervals
+    are over episodes, whose frames are not independent.
+    """
     size = world.spec.frames[1:] if world.spec else (64, 64)
     rows: dict[str, list[float]] = {}
     units = {"PSNR": "dB"}
     sheets: list[NDArray[np.uint8]] = []
+    spoken: list[Tensor] = []
     episodes = held_out(
         config.env, config.policy, config.episodes, config.length, size, config.seed
     )
     for episode in episodes:
-        frames = episode.frames[:: config.every][:, None]  # (n, 1, V, 3, h, w)
+        index = _clips(episode, config)  # (n, F)
+        frames, newest = episode.frames[index], index[:, -1]
         latents = world.tokenizer.encode(frames.to(world.device))
-        coded = world.tokenizer.decode(latents, 1).cpu()
+        coded = world.tokenizer.decode(latents, config.frames).cpu()
+        spoken.append(latents.cpu())
         if not sheets:
-            times = [f"{config.every * k}" for k in range(len(frames))]
-            sheets.append(contact_sheet(frames[None, :, 0], coded[None, :, 0], times))
+            times = [f"{k}" for k in newest.tolist()]
+            sheets.append(contact_sheet(frames[None, :, -1], coded[None, :, -1], times))
         found = {"PSNR": psnr(coded, frames), "SSIM": ssim(coded, frames)}
         if config.readout in world.readouts:
-            read = world.readouts[config.readout].read(_state_of(world, latents)).cpu()
-            true = episode.observations[:: config.every]
+            read = world.readouts[config.readout].read(_state_of(world, latents[:, -1:])).cpu()
+            true = episode.observations[newest]
             for quantity in observed(config.env):
                 name = f"readout {quantity.name} error"
                 found[name] = quantity.error(read, true)
@@ -69,9 +78,28 @@ def tokenizer_quality(world: WorldModel, config: TokenizerConfig) -> Measurement
                 f"tokenizer {name}", sum(v) / n, units.get(name, ""), n, bootstrap(v, seed), seed
             )
             for name, v in rows.items()
-        ],
+        ]
+        + _usage(world, torch.cat(spoken), config),
         {"The first episode: true frames above what comes back from their latents": sheets[0]},
     )
+
+
+def _clips(episode: Episode, config: TokenizerConfig) -> Tensor:
+    """The frames (n, F) of the clips of an episode, by number."""
+    begin = torch.arange(0, len(episode.frames), config.every)
+    return (begin[:, None] + torch.arange(config.frames)).clamp(max=len(episode.frames) - 1)
+
+
+def _usage(world: WorldModel, latents: Tensor, config: TokenizerConfig) -> list[Result]:
+    """Share and perplexity of the tokens of all frames; no interval, as episodes drawn again repeat their tokens."""
+    if not isinstance(world.tokenizer, Vocabulary):
+        return []
+    share, perplexity = code_usage(latents, world.tokenizer.vocabulary_size)
+    n, seed = config.episodes, config.seed
+    return [
+        Result("tokenizer vocabulary used", 100 * share, "%", n, seed=seed),
+        Result("tokenizer perplexity", perplexity, "tokens", n, seed=seed),
+    ]
 
 
 def _state_of(world: WorldModel, latents: Tensor) -> WorldState:

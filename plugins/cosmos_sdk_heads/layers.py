@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from cosmos_sdk.errors import ConfigError, ShapeError
-from cosmos_sdk.protocols import Parts
+from cosmos_sdk.protocols import Parts, Tokenizer
 
 
 def mlp(num_inputs: int, hidden: int, num_outputs: int, layers: int = 2) -> nn.Sequential:
@@ -21,28 +22,64 @@ def mlp(num_inputs: int, hidden: int, num_outputs: int, layers: int = 2) -> nn.S
     return nn.Sequential(*body, nn.Linear(widths[-1], num_outputs))
 
 
+class LatentNumbers:
+    """Latents (B, n, *latent) as numbers (B, n, width); those of a discrete tokenizer as their codes.
+
+    An index into a vocabulary says nothing by its size. This is no Module: the world registers the tokenizer, which
+    must not stand here a second time.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, where: str) -> None:
+        """Raises ConfigError for a vocabulary without `codes`."""
+        self._codes: Callable[[Tensor], Tensor] | None = None
+        if not hasattr(tokenizer, "vocabulary_size"):
+            self.width = math.prod(tokenizer.latent_shape)
+            return
+        self._codes = getattr(tokenizer, "codes", None)
+        if self._codes is None:
+            given = f"{type(tokenizer).__name__} has a vocabulary, but no `codes(indices)`"
+            raise ConfigError([f"{where}: {given}, and indices are not to be read as numbers."])
+        self.width = self._codes(torch.zeros(tokenizer.latent_shape, dtype=torch.int64)).numel()
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        return (latents if self._codes is None else self._codes(latents)).flatten(2)
+
+
 class FrameInput(nn.Module):
-    """What a head sees of a frame: the features of the pass that made it and, if asked, its latent."""
+    """What a head or readout sees of a frame: the features of the pass that made it, its latent, or both."""
 
-    def __init__(self, parts: Parts, head: str, with_latents: bool) -> None:
-        """Raises ConfigError when there is nothing to see."""
+    def __init__(self, parts: Parts, where: str, *, features: bool, latents: bool) -> None:
+        """Raises ConfigError when there is nothing to see, or no way to see it; `where` is the path in the config."""
         super().__init__()
-        self.with_latents = with_latents
-        self.width = parts.backend.feature_width if parts.backend else 0
-        if with_latents and parts.tokenizer:
-            self.width += math.prod(parts.tokenizer.latent_shape)
+        self.with_features = features
+        self.feature_width = parts.backend.feature_width if features and parts.backend else 0
+        self.numbers = (
+            LatentNumbers(parts.tokenizer, where) if latents and parts.tokenizer else None
+        )
+        self.latent_width = self.numbers.width if self.numbers else 0
+        self.width = self.feature_width + self.latent_width
         if not self.width:
-            problem = f"heads.{head}: the backend offers no features (feature_width 0)"
-            raise ConfigError([f"{problem}; set `latents: true` to read latents."])
+            lack = (
+                "the backend offers no features (feature_width 0)"
+                if features
+                else "nothing to read"
+            )
+            raise ConfigError([f"{where}: {lack}; set `latents: true` to read latents."])
 
-    def forward(self, features: Tensor, latents: Tensor) -> Tensor:
-        """(B, F, width) of features (B, F, W) and at least F latents (B, n, *latent), one a frame, newest last."""
-        if not self.with_latents:
+    def forward(self, features: Tensor, latents: Tensor, noise: Tensor | float = 0.0) -> Tensor:
+        """What is seen, (B, F, width), of frames.
+
+        Args:
+            features: (B, F, W).
+            latents: at least F, (B, n, *latent), one a frame, newest last.
+            noise: added to the numbers of latents, (B, F, latent_width).
+        """
+        if self.numbers is None:
             return features
         num_frames = features.shape[1]
         check_one_latent_a_frame(latents, num_frames)
-        flat = latents[:, -num_frames:].flatten(2).to(features)
-        return torch.cat((features, flat), -1)
+        numbers = self.numbers(latents[:, -num_frames:]) + noise
+        return torch.cat((features, numbers.to(features)), -1) if self.with_features else numbers
 
 
 def check_one_latent_a_frame(latents: Tensor, num_frames: int) -> None:

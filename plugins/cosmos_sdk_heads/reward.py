@@ -46,7 +46,7 @@ class RewardHead(nn.Module):
     def __init__(self, config: RewardHeadConfig, parts: Parts) -> None:
         super().__init__()
         name = parts.name or "reward"
-        self.input = FrameInput(parts, name, config.latents)
+        self.input = FrameInput(parts, f"heads.{name}", features=True, latents=config.latents)
         self.layers = mlp(self.input.width, config.hidden, config.num_bins)
         self.register_buffer(
             "bins", make_bins(parts.spec.targets.get(name), config.num_bins, name), False

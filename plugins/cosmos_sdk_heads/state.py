@@ -1,4 +1,4 @@
-"""The state of the scene, read off the newest latent: simulator state or proprioception."""
+"""The state of the scene, read off the newest frame: simulator state or proprioception."""
 
 from __future__ import annotations
 
@@ -16,59 +16,67 @@ from cosmos_sdk.errors import ConfigError
 from cosmos_sdk.protocols import Parts
 from cosmos_sdk.rng import FIRST_PRIVATE_STREAM, Rng
 from cosmos_sdk.state import Control, Masked, Tensors, WorldState
-from cosmos_sdk_heads.layers import check_one_latent_a_frame, mean_where, mlp
+from cosmos_sdk_heads.layers import FrameInput, mean_where, mlp
 
 NOISE_STREAM = FIRST_PRIVATE_STREAM + 1
 
 
 @dataclass(frozen=True)
 class StateReadoutConfig:
-    """Sizes, and how the readout is made ready for imagined latents."""
+    """Sizes, what the readout reads, and how it is made ready for imagined latents."""
 
     hidden: int = 256
     noise: float = 0.1  # latents get noise of a standard deviation up to this, so that imagined ones are read well
     beta: float = 0.02  # error below which the loss is quadratic; [-1, 1] spans the target
+    latents: bool = True  # read the newest latent: its numbers, or the codes of its tokens
+    features: bool = False  # read the features of the pass that made the newest frame, alone or beside its latent
 
 
 @final
 class StateReadout(nn.Module):
-    """An MLP on the newest latent (N * C numbers), trained by smooth L1 on every frame's latent.
+    """An MLP on the newest latent, on features, or on both, trained by smooth L1 on every frame.
 
     The target of this readout's name must be a bounded Box (P,). A component that spans a full turn
     (2 pi, to 1e-3) is an angle: it is predicted as cosine and sine, so that nothing jumps where it wraps.
+
+    Latents tell what the frame shows, as far as its numbers or tokens go. Features also know what led to it; they are
+    the backend's, which the loss of the readout reaches.
     """
 
     def __init__(self, config: StateReadoutConfig, parts: Parts) -> None:
-        """Raises ConfigError without a bounded target or without a tokenizer."""
+        """Raises ConfigError without a bounded target or without anything to read."""
         super().__init__()
         name = parts.name or "state"
         space = parts.spec.targets.get(name)
-        if not isinstance(space, spaces.Box) or not space.is_bounded() or parts.tokenizer is None:
+        if not isinstance(space, spaces.Box) or not space.is_bounded():
             given = "none" if space is None else str(space)
-            wanted = "needs a tokenizer and a bounded Box under spec.targets"
+            wanted = "needs a bounded Box under spec.targets"
             raise ConfigError([f"readouts.{name}: {wanted}; got {given}."])
         self.config = config
         self.code = StateCode(space)
-        self.layers = mlp(math.prod(parts.tokenizer.latent_shape), config.hidden, self.code.width)
+        where = f"readouts.{name}"
+        self.input = FrameInput(parts, where, features=config.features, latents=config.latents)
+        self.layers = mlp(self.input.width, config.hidden, self.code.width)
 
     def read(self, state: WorldState) -> Tensor:
         """The state (B, P) in the units of the target and within its bounds; an angle from low up to low + 2 pi."""
-        return self.code.decode(self._predict(state.latents[:, -1]))
+        seen = self.input(state.features[:, -1:], state.latents)
+        return self.code.decode(self._predict(seen)[:, -1])
 
     def loss(self, latents: Tensor, features: Tensor, control: Control, target: Masked) -> Tensors:
         """Smooth L1 (B,) in code units, over all frames whose target (B, F, P) exists."""
-        check_one_latent_a_frame(latents, target.mask.shape[1])
-        latents = latents.detach().flatten(2)  # (B, F, N * C)
         values = target.zeroed().values.flatten(2).to(self.code.low)
-        if self.config.noise:
-            latents = latents + self.config.noise * _noise(values, latents.shape[-1]).to(latents)
+        noise: Tensor | float = 0.0
+        if self.config.noise and self.input.latent_width:
+            noise = self.config.noise * _noise(values, self.input.latent_width)
+        seen = self.input(features, latents.detach(), noise)
         error = F.smooth_l1_loss(
-            self._predict(latents, 2), self.code(values), beta=self.config.beta, reduction="none"
+            self._predict(seen), self.code(values), beta=self.config.beta, reduction="none"
         )
         return {"smooth_l1": mean_where(error.mean(-1), target.mask)}
 
-    def _predict(self, latents: Tensor, lead: int = 1) -> Tensor:
-        return self.layers(latents.flatten(lead).to(self.code.low))
+    def _predict(self, seen: Tensor) -> Tensor:
+        return self.layers(seen.to(self.code.low))
 
 
 class StateCode(nn.Module):

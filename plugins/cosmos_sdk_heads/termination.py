@@ -36,7 +36,8 @@ class TerminationHead(nn.Module):
 
     def __init__(self, config: TerminationHeadConfig, parts: Parts) -> None:
         super().__init__()
-        self.input = FrameInput(parts, parts.name or "terminated", config.latents)
+        where = f"heads.{parts.name or 'terminated'}"
+        self.input = FrameInput(parts, where, features=True, latents=config.latents)
         self.layers = mlp(self.input.width, config.hidden, 1)
         # A weight w moves the optimal logit by log w: w p / (w p + 1 - p) has the logit of p plus log w.
         self.shift = math.log(config.positive_weight)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cosmos_sdk.state import Masked
+from cosmos_sdk.state import Masked, Tensors
 
 
 class TargetCode(nn.Module):
@@ -26,9 +28,8 @@ class TargetCode(nn.Module):
     def __init__(self, space: spaces.Box) -> None:
         super().__init__()
         turns = np.abs(space.high - space.low - 2 * math.pi) < 1e-3
-        self._num_angles = int(
-            turns.sum()
-        )  # a number, so that a build on the meta device has it too
+        # a number, so that a build on the meta device has it too
+        self._num_angles = int(turns.sum())
         low = torch.as_tensor(space.low, dtype=torch.float32).flatten()
         span = torch.as_tensor(space.high, dtype=torch.float32).flatten() - low
         self.register_buffer("low", low, persistent=False)
@@ -78,3 +79,34 @@ class AuxiliaryHead(nn.Module):
         wanted = self.code(target.zeroed().values.flatten(1).to(code.dtype))
         error = F.smooth_l1_loss(code, wanted, beta=beta, reduction="none").mean(-1)
         return torch.where(target.mask, error, torch.zeros_like(error))
+
+
+class AuxiliaryHeads(nn.ModuleDict):
+    """One reader for each target that the spec has as a Box."""
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        targets: Mapping[str, spaces.Space[Any]],
+        num_inputs: int,
+        width: int,
+    ) -> None:
+        boxes = {name: targets[name] for name in names if name in targets}
+        super().__init__(
+            {
+                name: AuxiliaryHead(num_inputs, space, width)
+                for name, space in boxes.items()
+                if isinstance(space, spaces.Box)
+            }
+        )
+
+    def losses(
+        self, latents: Tensor, targets: Mapping[str, Masked], where: tuple[Tensor, ...]
+    ) -> Tensors:
+        """Terms (n,) of the frames at `where` in (B, F), whose latents (n, N, C) are given; absent targets add none."""
+        terms: dict[str, Tensor] = {}
+        for name, head in self.items():
+            if name in targets and isinstance(head, AuxiliaryHead):
+                target = Masked(targets[name].values[where], targets[name].mask[where])
+                terms[name] = head.loss(head(latents), target)
+        return terms

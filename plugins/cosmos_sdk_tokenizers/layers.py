@@ -42,6 +42,23 @@ class MixerBlock(nn.Module):
         return x + self.channels(self.norm_channels(x))
 
 
+class CrossAttention(nn.Module):
+    """x + what the cells of a grid x (n, h, w, D) find in tokens (n, M, C), by one head; it starts as the identity."""
+
+    def __init__(self, width: int, source: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.query = nn.Linear(width, width, bias=False)
+        self.into = nn.Linear(source, 2 * width, bias=False)
+        self.out = nn.Linear(width, width)
+        zero(self.out)
+
+    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+        key, value = self.into(tokens).chunk(2, -1)
+        query = self.query(self.norm(x)).flatten(1, 2)
+        return x + self.out(F.scaled_dot_product_attention(query, key, value)).view_as(x)
+
+
 def fold(grid: Tensor, factor: int) -> Tensor:
     """Space to depth: (n, h, w, D) to (n, h / factor, w / factor, factor ** 2 * D)."""
     n, height, width, depth = grid.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from cosmos_sdk.errors import ShapeError
 from cosmos_sdk.protocols import Rollout
 from cosmos_sdk.state import Control
+from cosmos_sdk.vocabulary import Vocabulary
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_policies.goal_state import nearest
 
@@ -25,6 +27,7 @@ class GoalImage:
     goal: Tensor  # (B, *latent), or (1, *latent) for one goal of all worlds
     mean_weight: float = 0.05
     every: int = 1  # only each `every`-th state counts, the last of a block
+    codes: Callable[[Tensor], Tensor] | None = None  # of tokens, whose own size says nothing
 
     @classmethod
     def encode(
@@ -33,7 +36,8 @@ class GoalImage:
         """The goals of B worlds from images (B, V, 3, h, w) uint8."""
         with torch.no_grad():
             latents = world.tokenizer.encode(images[:, None].to(world.device))
-        return cls(latents[:, -1], mean_weight, every)
+        codes = world.tokenizer.codes if isinstance(world.tokenizer, Vocabulary) else None
+        return cls(latents[:, -1], mean_weight, every, codes)
 
     def rows(self, index: slice) -> GoalImage:
         """The same for some of the worlds."""
@@ -53,5 +57,8 @@ class GoalImage:
             raise ShapeError(
                 "goal", tuple(self.goal.shape), f"(1 | B, {', '.join(map(str, latents.shape[2:]))})"
             )
-        distance = (latents - self.goal[:, None].to(latents)).flatten(2).square().mean(2)
+        goal = self.goal[:, None].to(latents)
+        if self.codes is not None:
+            latents, goal = self.codes(latents), self.codes(goal)
+        distance = (latents - goal).flatten(2).square().mean(2)
         return nearest(distance[:, self.every - 1 :: self.every], self.mean_weight)

@@ -26,9 +26,11 @@ from cosmos_sdk_evaluation import evaluate
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BUNDLED = ROOT / "plugins/cosmos_sdk_diffusion/worlds/pusht-diffusion"
-NEEDS_BUNDLED = ("pusht-diffusion", "CosmosSDK/PushT-v0")
-NO_WEIGHTS = f"the bundled world has no weights yet: {BUNDLED.name}/config.yaml is absent"
+BUNDLED = {
+    name: ROOT / f"plugins/cosmos_sdk_{name.partition('-')[2]}/worlds/{name}"
+    for name in ("pusht-diffusion", "pusht-autoregressive")
+}
+NEEDS = {**{name: name for name in BUNDLED}, "CosmosSDK/PushT-v0": "pusht-diffusion"}
 FAST = {
     "collect": ["episodes=3", "steps=12", "processes=1"],
     "train": [
@@ -71,25 +73,30 @@ def names(code: str, context: type[ast.expr_context]) -> set[str]:
     }
 
 
-def needs_bundled(codes: list[str]) -> list[bool]:
-    """Which blocks name the bundled world, or use what such a block made."""
+def absent() -> list[str]:
+    """What a block may name and needs weights that are not there yet."""
+    return [word for word, name in NEEDS.items() if not (BUNDLED[name] / "config.yaml").is_file()]
+
+
+def needs_weights(codes: list[str]) -> list[bool]:
+    """Which blocks name a bundled world that has no weights, or use what such a block made."""
     made: set[str] = set()
     needing: list[bool] = []
     for code in codes:
-        needing.append(any(n in code for n in NEEDS_BUNDLED) or bool(names(code, ast.Load) & made))
+        needing.append(any(n in code for n in absent()) or bool(names(code, ast.Load) & made))
         made = made | names(code, ast.Store) if needing[-1] else made - names(code, ast.Store)
     return needing
 
 
 def pythons() -> Iterator[Any]:
-    """One case a page; while the weights are absent, the blocks that need them are a case of their own, skipped."""
+    """One case a page; while weights are absent, the blocks that need them are a case of their own, skipped."""
     for page in PAGES:
         codes = blocks(page, "python")
-        needing = needs_bundled(codes)
+        needing = needs_weights(codes)
         name = str(page.relative_to(ROOT))
-        skip = not (BUNDLED / "config.yaml").is_file() and any(needing)
-        if skip:
-            yield pytest.param([], marks=pytest.mark.skip(reason=NO_WEIGHTS), id=f"{name}, bundled")
+        if any(needing):
+            reason = f"no weights yet for {', '.join(absent())}"
+            yield pytest.param([], marks=pytest.mark.skip(reason=reason), id=f"{name}, bundled")
             codes = [code for code, needs in zip(codes, needing, strict=True) if not needs]
         if codes:
             yield pytest.param(codes, id=name)
@@ -154,8 +161,10 @@ def understand(name: str, arguments: list[str]) -> None:
 def understand_train(arguments: list[str]) -> None:
     """The recipe that the command would follow; the recording of the first page stands for the reader's folder."""
     given = dict(word.split("=", 1) for word in arguments)
-    if given.get("config") in NEEDS_BUNDLED and not (BUNDLED / "recipe.yaml").is_file():
-        pytest.skip(f"the bundled world has no recipe yet: {BUNDLED.name}/recipe.yaml is absent")
+    if (bundled := BUNDLED.get(given.get("config", ""))) and not (
+        bundled / "recipe.yaml"
+    ).is_file():
+        pytest.skip(f"the bundled world has no recipe yet: {bundled.name}/recipe.yaml is absent")
     values = recipe.read(given["config"]) if "config" in given else default_recipe("outputs/disc")
     overrides = [
         word for word in arguments if word.partition("=")[0] not in ("config", "out", "data")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from cosmos_sdk.protocols import Prediction, Spec
+from cosmos_sdk.protocols import Head, Prediction, Spec
 from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Control, Masked, Tensors, WorldState
 from cosmos_sdk.world import WorldModel
@@ -126,6 +126,32 @@ class DotTerminated(nn.Module):
         return torch.sigmoid(100.0 * (after.latents[:, -chunk:, 0] - 0.8)), {}
 
 
+class DotDoubt(nn.Module):
+    """How far down the dot is, per frame: a head that judges nothing."""
+
+    def start(self, state: WorldState) -> Tensors:
+        return {}
+
+    def read(
+        self, before: WorldState, control: Control, after: WorldState, memory: Tensors
+    ) -> tuple[Tensor, Tensors]:
+        chunk = after.features.shape[1]
+        return after.latents[:, -chunk:, 1], {}  # (B, chunk)
+
+
+class DotWay(nn.Module):
+    """The step (dx, dy) to each frame's place from where the dot was, a head that says two numbers."""
+
+    def start(self, state: WorldState) -> Tensors:
+        return {}
+
+    def read(
+        self, before: WorldState, control: Control, after: WorldState, memory: Tensors
+    ) -> tuple[Tensor, Tensors]:
+        chunk = after.features.shape[1]
+        return after.latents[:, -chunk:] - before.latents[:, -1:], {}  # (B, chunk, 2)
+
+
 class DotPlace(nn.Module):
     """The place of the dot, (B, 2)."""
 
@@ -134,14 +160,20 @@ class DotPlace(nn.Module):
 
 
 def make_world(
-    chunk: int = 1, views: int = 1, discrete: bool = False, targets: bool = True
+    chunk: int = 1,
+    views: int = 1,
+    discrete: bool = False,
+    targets: bool = True,
+    talkative: bool = False,
 ) -> WorldModel:
-    """Builds the dot world."""
+    """Builds the dot world; a talkative one has the heads `uncertainty` and `way` beside those that judge."""
     bounds = np.ones(2, np.float32)
     space = spaces.Discrete(4) if discrete else spaces.Box(-bounds, bounds)
     known = {"state": spaces.Box(0 * bounds, bounds)} if targets else {}
     spec = Spec((views, SIZE, SIZE), 10.0, {"action": space}, known)
-    heads: Mapping[str, nn.Module] = {"reward": DotReward(), "terminated": DotTerminated()}
+    heads: dict[str, Head] = {"reward": DotReward(), "terminated": DotTerminated()}
+    if talkative:
+        heads |= {"uncertainty": DotDoubt(), "way": DotWay()}
     parts = (DotTokenizer(views), DotBackend(chunk), {"action": Push(space)}, heads)
     return WorldModel(*parts, {"state": DotPlace()}, spec)
 

@@ -29,10 +29,14 @@ def play(envs, num_steps: int, resets: bool = False) -> list:
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 @pytest.mark.parametrize("observation", ["pixels", "dict"])
-def test_it_says_what_gymnasiums_own_vector_env_says(dot_world, starts, mode, observation):
+@pytest.mark.parametrize("talkative", [False, True], ids=["plain", "talkative"])
+def test_it_says_what_gymnasiums_own_vector_env_says(
+    dot_world, starts, mode, observation, talkative
+):
     options = {**OPTIONS, "observation": observation, "starts": starts}
-    ours = WorldVectorEnv(dot_world(), 4, autoreset_mode=mode, **options)
-    singles = [lambda: WorldEnv(dot_world(), **options)] * 4
+    world = dot_world(talkative=talkative)
+    ours = WorldVectorEnv(world, 4, autoreset_mode=mode, **options)
+    singles = [lambda: WorldEnv(world, **options)] * 4
     theirs = SyncVectorEnv(singles, autoreset_mode=mode)
     resets = mode is AutoresetMode.DISABLED
     mine, others = play(ours, 25, resets), play(theirs, 25, resets)

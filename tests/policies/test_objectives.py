@@ -17,6 +17,7 @@ from cosmos_sdk_policies.goal_image import GoalImage
 from cosmos_sdk_policies.goal_state import GoalState
 from cosmos_sdk_policies.objectives import ActionPenalty, WeightedSum
 from cosmos_sdk_policies.reward_objective import RewardObjective
+from toys.tokens import small_world
 
 IDLE = Control({}, {})  # no signals
 NOWHERE: Any = None  # objectives do not read the last state
@@ -152,3 +153,14 @@ def test_a_sum_asks_for_what_its_terms_need():
     assert first.goal.shape == (1, 3)
     cost = both.cost(imagined(torch.ones(2, 1, 1, 3)), acting([[[1.0]], [[0.0]]]))
     assert cost.tolist() == pytest.approx([2 * 1.05 + 1, 2 * 1.05])
+
+
+def test_a_goal_image_of_tokens_is_as_near_as_its_codes_are():
+    """Shades 0 and 7 are far from each other, 3 and 4 near, whatever their numbers in the vocabulary."""
+    world = small_world()
+    white = torch.full((1, 1, 3, 8, 8), 255, dtype=torch.uint8)
+    objective = GoalImage.encode(world, white, mean_weight=0.0)
+    latents = torch.tensor([[0] * 4, [6] * 4, [7] * 4])[:, None, None]
+    cost = objective.cost(imagined(latents), IDLE)
+    assert cost[2] == 0
+    assert 0 < cost[1] < cost[0] / 10

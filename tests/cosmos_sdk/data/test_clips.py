@@ -145,6 +145,21 @@ def test_latents_are_those_of_the_frames(clips: ClipDataset) -> None:
     assert clips.sample(1, rng(0)).latents is None
 
 
+class Tokens(Mean):
+    """The sum of the pixels, a whole number that no 16-bit float holds."""
+
+    def encode(self, frames: torch.Tensor) -> torch.Tensor:
+        return frames[:, :, 0].long().sum((-1, -2))
+
+
+def test_tokens_stay_whole_numbers(clips: ClipDataset) -> None:
+    encoded = clips.with_latents(Tokens(joins=False), batch_size=64)
+    rng = np.random.default_rng
+    frames, latents = clips.sample(5, rng(0)).frames, encoded.sample(5, rng(0)).latents
+    assert latents is not None
+    assert torch.equal(latents, Tokens(False).encode(frames))
+
+
 def test_a_tokenizer_that_joins_frames_has_no_latent_for_each(clips: ClipDataset) -> None:
     with pytest.raises(ShapeError, match="joins frames"):
         clips.with_latents(Mean(joins=True))

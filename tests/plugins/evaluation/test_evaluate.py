@@ -11,7 +11,10 @@ from cosmos_sdk_evaluation.evaluate import chosen, split
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({}, "metrics: drift, open-loop, reward, tokenizer; tasks: pusht-goals"),
+        (
+            {},
+            "metrics: drift, open-loop, reward, surprise, tokenizer, uncertainty; tasks: pusht-goals",
+        ),
         ({"metric": "reward", "task": "pusht-goals"}, "name one metric or one task"),
         ({"metric": "open-loop", "windws": 3}, "Did you mean 'windows'"),
         ({"task": "pusht-goals", "tasks": "hard"}, "tasks: 'hard'"),
@@ -19,6 +22,8 @@ from cosmos_sdk_evaluation.evaluate import chosen, split
         ({"metric": "drift", "windows": 0}, "windows is 0; expected 1 or more"),
         ({"metric": "open-loop", "horizons": [0, 8]}, r"horizons is \(0, 8\); expected 1"),
         ({"metric": "reward", "episodes": 0}, "episodes is 0; expected 1 or more"),
+        ({"metric": "surprise", "horizon": 1}, "horizon is 1; expected 2 or more"),
+        ({"metric": "uncertainty", "windows": 0}, "windows is 0; expected 1 or more"),
         ({"metric": "tokenizer", "every": 0}, "every is 0; expected 1 or more"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from cosmos_sdk_evaluation.statistics import (
     auroc,
     bootstrap,
+    bootstrap_jointly,
     bootstrap_ratio,
     calibration_error,
     wilson,
@@ -47,6 +48,27 @@ def test_a_single_value_has_no_interval() -> None:
 def test_the_interval_of_a_ratio_holds_a_ratio_that_is_exact() -> None:
     values = np.random.default_rng(1).uniform(1, 2, 50)
     assert bootstrap_ratio(3 * values, values) == pytest.approx((3.0, 3.0))
+
+
+def test_rows_that_are_drawn_together_stay_together() -> None:
+    values = np.random.default_rng(1).uniform(1, 2, (50, 4))
+    low, high = bootstrap_jointly(lambda a, b: float((a - b).max()), values, values)
+    assert (low, high) == (0.0, 0.0)
+    low, high = bootstrap_jointly(lambda a: float(a.mean()), values)
+    assert low < values.mean() < high
+
+
+def test_the_interval_is_that_of_rows_and_not_of_what_they_hold() -> None:
+    rows = np.random.default_rng(2).normal(size=60)
+    alone = np.diff(bootstrap(rows))[0]
+    often = np.diff(bootstrap_jointly(np.mean, np.repeat(rows[:, None], 30, 1)))[0]
+    assert often == pytest.approx(alone, rel=0.2)
+
+
+def test_draws_without_a_value_are_left_out_of_an_interval() -> None:
+    assert bootstrap_jointly(auroc, [1, 2, 3, 4], [0, 0, 1, 1]) == (1.0, 1.0)
+    assert all(math.isnan(end) for end in bootstrap_jointly(auroc, [1, 2], [1, 1]))
+    assert all(math.isnan(end) for end in bootstrap_jointly(auroc, [1], [1]))
 
 
 def test_auroc_counts_ordered_pairs_and_half_of_ties() -> None:

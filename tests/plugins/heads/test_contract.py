@@ -26,7 +26,7 @@ def world() -> WorldModel:
     torch.manual_seed(0)
     toy = worlds.diffusion()
     assert toy.spec is not None
-    spec = replace(toy.spec, targets={**toy.spec.targets, "state": STATE})
+    spec = replace(toy.spec, targets={**toy.spec.targets, "state": STATE, "felt": STATE})
     parts = Parts(spec, "", toy.tokenizer, dict(toy.conditioners.items()), toy.backend)
 
     def named(name: str) -> Parts:
@@ -38,10 +38,13 @@ def world() -> WorldModel:
             TerminationHeadConfig(16, positive_weight=5.0, latents=True), named("terminated")
         ),
     }
-    readouts = {"state": StateReadout(StateReadoutConfig(16), named("state"))}
+    readouts = {
+        "state": StateReadout(StateReadoutConfig(16), named("state")),
+        "felt": StateReadout(StateReadoutConfig(16, latents=False, features=True), named("felt")),
+    }
     return WorldModel(toy.tokenizer, toy.backend, parts.conditioners, heads, readouts, spec)
 
 
-@pytest.mark.parametrize("name", ["reward", "terminated", "state"])
+@pytest.mark.parametrize("name", ["reward", "terminated", "state", "felt"])
 def test_every_head_meets_the_contract(world, name):
     check_head(world, name)
