@@ -117,11 +117,13 @@ class Canvas:
         absolute = None if self.absolute is None else self.absolute[row, places]
         return self._pass(x, places, Rotation(cos, sin), bias, absolute)
 
-    def fill(self, tokens: Tensor, unknown: Tensor) -> Tensor:
-        """Hidden vectors (B, N, D) of tokens (B, N) with holes, each of which sees the whole frame."""
+    def fill(self, tokens: Tensor, unknown: Tensor | None) -> Tensor:
+        """Hidden vectors (B, N, D) of tokens (B, N) with holes, all if None; each sees the whole frame."""
         hole = self.predictor.hole
         assert hole is not None
-        x = torch.where(unknown[..., None], hole.to(self.slot), self.embed(tokens))
+        x = hole.to(self.slot).expand(*tokens.shape, -1)
+        if unknown is not None:
+            x = torch.where(unknown[..., None], x, self.embed(tokens))
         if self.echoes is not None:
             x = x + self.echoes[:, : x.shape[1]]
         last = self.layout.length - 1  # it sees the whole frame, and so do all here
@@ -186,7 +188,7 @@ def parallel(canvas: Canvas, options: AutoregressiveSampling, rng: Rng) -> Made:
     tokens = torch.zeros(canvas.rows, count, dtype=torch.int64, device=canvas.filled.device)
     unknown = torch.ones_like(tokens, dtype=torch.bool)
     for k in range(steps):
-        logits = check_finite(canvas.logits(canvas.fill(tokens, unknown)))
+        logits = check_finite(canvas.logits(canvas.fill(tokens, unknown if k else None)))
         drawn = choose(logits, options, noise[:, k, 0])
         tokens = torch.where(unknown, drawn, tokens)
         left = holes_left(count, k + 1, steps)

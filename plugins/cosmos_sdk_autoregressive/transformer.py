@@ -64,8 +64,10 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, rotation: Rotation, memory: Memory, mask: Tensor | None) -> Tensor:
         batch, length, _ = x.shape
         qkv = self.qkv(x).view(batch, length, -1, self.shape.head_width).transpose(1, 2)
-        both, v = qkv.split((sum(self.heads), self.heads[1]), 1)  # (B, H, n, d): queries with keys
-        q, k = rotate(rms(both) * self._scale(), rotation).split(self.heads, 1)
+        both, v = qkv.split_with_sizes(
+            (sum(self.heads), self.heads[1]), 1
+        )  # (B, H, n, d): queries with keys
+        q, k = rotate(rms(both) * self._scale(), rotation).split_with_sizes(self.heads, 1)
         k, v = memory.put(k, v)
         y = attend(q, k, v, mask, self.shape)
         return self.out(y.transpose(1, 2).reshape(batch, length, -1))
@@ -204,9 +206,9 @@ def _by_head(weights: Sequence[Tensor], heads: Sequence[int]) -> Tensor:
 
 
 def rms(x: Tensor) -> Tensor:
-    """Vectors of root mean square 1 along the last axis; four small operations, where `F.rms_norm` takes eight."""
+    """Vectors of root mean square 1 along the last axis, in four operations; `F.rms_norm` takes eight."""
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x * (math.sqrt(x.shape[-1]) / (length + EPS))
+    return x / (length * (1 / math.sqrt(x.shape[-1])) + EPS)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, shape: TransformerShape) -> Tensor:
