@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cosmos_sdk import key_values
 from cosmos_sdk.errors import ConfigError, SamplingError
 from cosmos_sdk.protocols import Parts, Prediction
 from cosmos_sdk.rng import Rng
@@ -235,7 +236,7 @@ class AutoregressiveBackend(nn.Module):
         filled = (frame - first[:, None]).clamp(0, layout.memory).flatten()
         time = (frame + 1 - self.window).repeat(batch)
         rng = Rng(seed.repeat_interleave(frames), self.chunk * (time - 1))
-        memory = {**kv_cache.pack(past), "filled": filled}
+        memory = {**key_values.pack(past), "filled": filled}
         earlier = self.predictor.shifted(tokens)[0].flatten(0, 1).flip(1)
         made = self._imagine(memory, earlier, given.each_latent(frames), time, rng)[1]
         shared = latents[..., : self.num_shared]
@@ -374,9 +375,9 @@ class AutoregressiveBackend(nn.Module):
     ) -> dict[str, Tensor]:
         layout, weight = self.predictor.layout, self.predictor.slot
         size = layout.memory * layout.length
-        recent = [kv_cache.recent(pair, size) for pair in seen]
+        recent = [key_values.newest(pair, size) for pair in seen]
         entries = [(keys.to(weight), values.to(weight)) for keys, values in recent]
-        return {**kv_cache.pack(entries), "filled": filled, "passes": passes}
+        return {**key_values.pack(entries), "filled": filled, "passes": passes}
 
     def _check(self, latents: Tensor) -> None:
         count = self.num_shared + self.predictor.layout.num_tokens

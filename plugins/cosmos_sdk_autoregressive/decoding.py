@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cosmos_sdk import key_values
 from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Tensors
 from cosmos_sdk_autoregressive import kv_cache
@@ -64,7 +65,7 @@ class Canvas:
         self.rotation = Rotation(*(F.pad(x[:, None], (0, 0, 0, room)) for x in (cos, sin)))
         self.scratch = [
             kv_cache.Scratch((keys.to(table.dtype), values.to(table.dtype)), layout.length + room)
-            for keys, values in kv_cache.unpack(memory)
+            for keys, values in key_values.unpack(memory)
         ]
         self.bias = self._bias(layout.length + room, table)
         absolute = layout.embedding(self.filled, table)
@@ -151,12 +152,12 @@ class Canvas:
         """The memory after this frame: its entries join, those of the oldest frame leave."""
         kept = slice(self.layout.length, self.layout.length + self.past)
         entries: list[kv_cache.Entries] = []
-        for scratch, old in zip(self.scratch, kv_cache.unpack(self.memory), strict=True):
+        for scratch, old in zip(self.scratch, key_values.unpack(self.memory), strict=True):
             # slices of memory that nobody writes to any more
             keys, values = (x[:, :, kept].to(old[0].dtype) for x in (scratch.keys, scratch.values))
             entries.append((keys, values))
         filled = (self.filled + 1).clamp(max=self.layout.memory)
-        return {**kv_cache.pack(entries), "filled": filled}
+        return {**key_values.pack(entries), "filled": filled}
 
 
 def strict(canvas: Canvas, options: AutoregressiveSampling, rng: Rng) -> Made:

@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cosmos_sdk.state import Tensors
-
-Entries = tuple[Tensor, Tensor]  # keys and values (B, H, S, d) of one layer
+from cosmos_sdk.key_values import Entries
 
 
 class Memory(Protocol):
@@ -78,27 +76,6 @@ def _with_room(x: Tensor, room: int) -> Tensor:
     longer[:, :, :size] = x
     longer[:, :, size:] = 0
     return longer
-
-
-def recent(entries: Entries, size: int) -> Entries:
-    """The last `size` positions; what is missing is zero."""
-    keys, values = (x[:, :, max(0, x.shape[2] - size) :] for x in entries)
-    missing = (0, 0, size - keys.shape[2], 0)
-    return F.pad(keys, missing), F.pad(values, missing)
-
-
-def pack(entries: list[Entries]) -> dict[str, Tensor]:
-    """Named tensors of a WorldState's memory."""
-    named: dict[str, Tensor] = {}
-    for i, (keys, values) in enumerate(entries):
-        named |= {f"keys{i}": keys, f"values{i}": values}
-    return named
-
-
-def unpack(memory: Tensors) -> list[Entries]:
-    """The inverse of `pack`; other names are passed over."""
-    count = sum(name.startswith("keys") for name in memory)
-    return [(memory[f"keys{i}"], memory[f"values{i}"]) for i in range(count)]
 
 
 def windows(entries: Entries, length: int, size: int) -> Entries:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cosmos_sdk import key_values
 from cosmos_sdk.errors import ConfigError, UnknownNameError
 from cosmos_sdk.protocols import Parts, Prediction
 from cosmos_sdk.rng import Rng
@@ -220,7 +221,7 @@ class DiffusionBackend(nn.Module):
         self, past: Tensor, level: Tensor, control: Control, memory: Tensors, rng: Rng
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """One frame from the last two (B, 2, N, C): latents, features, next memory."""
-        cached, filled = kv_cache.unpack(memory), memory["filled"]
+        cached, filled = key_values.unpack(memory), memory["filled"]
         view = self.predictor.recent(cached, filled)
         situation = self.predictor.next(past[:, :1], past[:, 1:], control, level)
         clean, features, seen = self.predictor(situation, view, half=self._half)
@@ -232,7 +233,7 @@ class DiffusionBackend(nn.Module):
         return (
             clean,
             features,
-            {**kv_cache.pack(own), "filled": (filled + 1).clamp(max=self.config.memory)},
+            {**key_values.pack(own), "filled": (filled + 1).clamp(max=self.config.memory)},
         )
 
     def _refine(
@@ -287,8 +288,8 @@ class DiffusionBackend(nn.Module):
         return wanted and not torch.is_autocast_enabled(self.predictor.registers.device.type)
 
     def _remember(self, seen: list[Entries], filled: Tensor) -> dict[str, Tensor]:
-        entries = [kv_cache.fill(pair, self.config.memory) for pair in seen]
-        return {**kv_cache.pack(entries), "filled": filled}
+        entries = [key_values.newest(pair, self.config.memory) for pair in seen]
+        return {**key_values.pack(entries), "filled": filled}
 
     def _draw(self, rng: Rng) -> Tensor:
         return rng.normal(1, *self.predictor.latent_shape)

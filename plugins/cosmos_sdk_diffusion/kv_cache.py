@@ -8,37 +8,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from cosmos_sdk.state import Tensors
 from cosmos_sdk_diffusion.network import Entries
-
-
-def fill(entries: Entries, size: int) -> Entries:
-    """The memory of `size` frames after frames with entries (B, N, H, F, d); what is missing is zero."""
-    keys, values = (x[..., max(0, x.shape[-2] - size) :, :] for x in entries)
-    missing = (0, 0, size - keys.shape[-2], 0)
-    return F.pad(keys, missing), F.pad(values, missing)
 
 
 def shift(entries: Entries, before: Entries) -> Entries:
     """What to remember after attending to entries (B, N, H, S + 1, d): views of the last S, in the dtype of before."""
     keys, values = (new[..., 1:, :].to(old.dtype) for new, old in zip(entries, before, strict=True))
     return keys, values
-
-
-def pack(entries: list[Entries]) -> dict[str, Tensor]:
-    """Named tensors of a WorldState's memory."""
-    named: dict[str, Tensor] = {}
-    for i, (keys, values) in enumerate(entries):
-        named |= {f"keys{i}": keys, f"values{i}": values}
-    return named
-
-
-def unpack(memory: Tensors) -> list[Entries]:
-    """The inverse of `pack`; other names are passed over."""
-    count = sum(name.startswith("keys") for name in memory)
-    return [(memory[f"keys{i}"], memory[f"values{i}"]) for i in range(count)]
 
 
 def recent(size: int, device: torch.device) -> Tensor:

@@ -31,8 +31,9 @@ class Arguments:
 
 
 def run(arguments: list[str]) -> int:
-    """Measures a world: `cosmos-sdk evaluate metric=open-loop|reward|tokenizer world=NAME`, or `task=pusht-goals`.
+    """Measures a world: `cosmos-sdk evaluate metric=open-loop world=NAME`, or `task=pusht-goals`.
 
+    `cosmos-sdk plugins kind=metric` lists the metrics, `kind=task` the tasks.
     `using.precision=bfloat16` sets an option of the backend. Other key=value pairs are fields of the metric's or task's
     own configuration, such as n=100 or planner=icem planner_options.num_samples=64. Prints a table with 95 % intervals
     and writes it under out=, as JSON and as a page with pictures.
