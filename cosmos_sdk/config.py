@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import (
+    MISSING,
+    Field,
+    asdict,
+    dataclass,
+    field,
+    fields,
+    is_dataclass,
+    make_dataclass,
+)
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -107,29 +116,36 @@ def merge(cls: type[T], values: Mapping[str, Any], where: str, problems: list[st
     """`typed`, for one part of a larger configuration: appends to `problems`, and then returns None.
 
     Args:
-        cls: a dataclass whose fields OmegaConf can hold; nested dataclasses are followed.
+        cls: a dataclass whose fields OmegaConf can hold; nested dataclasses are followed. It may have `aliases`, other
+            names that its constructor takes, each to the field that it means.
         values: plain data.
         where: the path of this part, such as "backend".
         problems: receives one line a problem.
     """
     known = {item.name: item for item in fields(cast("Any", cls)) if item.init}
     hints = get_type_hints(cls)
+    aliases: Mapping[str, str] = getattr(cls, "aliases", {})
     count = len(problems)
     merged: dict[str, Any] = {}
     for key, value in values.items():
         path = _path(where, key)
-        if key not in known:
+        name = aliases.get(key, key)
+        if name not in known:
             problems.append(
                 f"{path}: unknown key.{did_you_mean(str(key), known)} Known keys: {', '.join(known)}."
             )
         else:
-            merged[key] = _value(cls, key, hints[key], value, path, problems)
-    absent = [name for name, item in known.items() if name not in values and _is_required(item)]
+            merged[key] = _value(cls, name, hints[name], value, path, problems)
+    given = {aliases.get(key, key) for key in values}
+    absent = [name for name, item in known.items() if name not in given and _is_required(item)]
     problems.extend(f"{_path(where, name)}: a value is required." for name in absent)
     if len(problems) > count:
         return None
     try:
         return cls(**merged)
+    except ConfigError as error:
+        problems.extend(f"{where}: {problem}" if where else problem for problem in error.problems)
+        return None
     except (ValueError, TypeError, CosmosError) as error:
         problems.append(f"{where or cls.__name__}: {error}")
         return None
@@ -185,8 +201,9 @@ def _value(cls: type, name: str, hint: Any, value: Any, path: str, problems: lis
     if "${" in str(value):
         problems.append(f"{path}: {value!r} holds an interpolation; write the value itself.")
         return None
+    alone = make_dataclass(cls.__name__, [(name, hint)])  # other fields may hold what no file can
     try:
-        merged = cast("Any", OmegaConf.merge(OmegaConf.structured(cls), {name: value}))[name]
+        merged = cast("Any", OmegaConf.merge(OmegaConf.structured(alone), {name: value}))[name]
     except OmegaConfBaseException as error:
         problems.append(f"{path}: {value!r} does not fit {_text(hint)} ({_first_line(error)}).")
         return None

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +19,12 @@ from cosmos_sdk.state import Masked, Signals
 Conditioners = Sequence[tuple[str, Conditioner]]
 
 
-def fill(
-    conditioners: Conditioners, signals: Signals, time: Tensor, dtype: torch.dtype
-) -> dict[str, Masked]:
+@final
+class Filled(dict[str, Masked]):
+    """The signals of every conditioner as `fill` gives them. Who makes one vouches for it; nobody checks it again."""
+
+
+def fill(conditioners: Conditioners, signals: Signals, time: Tensor, dtype: torch.dtype) -> Filled:
     """The per-frame signals of every conditioner, (B, K, *space.shape) and (B, K), zeros where masked.
 
     Raises:
@@ -30,9 +33,9 @@ def fill(
     """
     _check_names(conditioners, signals, "signal")
     lead = tuple(time.shape)
-    return {
-        n: _present(n, signals.get(n), c.space, lead, time.device, dtype) for n, c in conditioners
-    }
+    return Filled(
+        (n, _present(n, signals.get(n), c.space, lead, time.device, dtype)) for n, c in conditioners
+    )
 
 
 def fill_start(
@@ -98,11 +101,11 @@ def _present(
 def _check_values(name: str, values: Tensor, space: spaces.Space[Any]) -> None:
     if values.device.type == "meta":
         return
-    if values.is_floating_point() and not torch.isfinite(values).all():
+    if values.is_floating_point() and not _is_finite(values):
         raise SignalError(
             f"The signal {name!r} holds NaN or infinity. To leave a signal out, mask it: Masked(values, mask)."
         )
-    bounds = _whole_bounds(space)
+    bounds = whole_bounds(space)
     if bounds is None:
         return
     low, high = (bound.to(values.device) for bound in bounds)
@@ -112,7 +115,12 @@ def _check_values(name: str, values: Tensor, space: spaces.Space[Any]) -> None:
         raise SignalError(f"The signal {name!r} must lie in {space}; got {got}.")
 
 
-def _whole_bounds(space: spaces.Space[Any]) -> tuple[Tensor, Tensor] | None:
+def _is_finite(values: Tensor) -> bool:
+    """A sum is finite where all its terms are, unless it overflows: one pass, where asking each takes several."""
+    return bool(values.sum().isfinite()) or bool(torch.isfinite(values).all())
+
+
+def whole_bounds(space: spaces.Space[Any]) -> tuple[Tensor, Tensor] | None:
     """The least and the greatest entries of a space of whole numbers; None for others."""
     low: Any
     high: Any
@@ -200,7 +208,10 @@ def num_frames(signals: Signals) -> int:
     Raises:
         ShapeError: no signal was given, or two cover different numbers of frames.
     """
-    counts = {name: _as_masked(signal).mask.shape[1] for name, signal in signals.items()}
+    counts = {
+        name: (signal.mask if isinstance(signal, Masked) else signal).shape[1]
+        for name, signal in signals.items()
+    }
     if len(set(counts.values())) != 1:
         raise ShapeError(
             "the number of frames of the signals",
@@ -210,11 +221,15 @@ def num_frames(signals: Signals) -> int:
     return next(iter(counts.values()))
 
 
-def frames_of(signals: Signals, index: slice) -> dict[str, Tensor | Masked]:
+def frames_of(signals: Signals, index: slice) -> Signals:
     """The signals of some frames."""
+    if isinstance(signals, Filled):
+        return Filled((name, _part(signal, index)) for name, signal in signals.items())
     return {
-        name: Masked(signal.values[:, index], signal.mask[:, index])
-        if isinstance(signal, Masked)
-        else signal[:, index]
+        name: _part(signal, index) if isinstance(signal, Masked) else signal[:, index]
         for name, signal in signals.items()
     }
+
+
+def _part(signal: Masked, index: slice) -> Masked:
+    return Masked(signal.values[:, index], signal.mask[:, index])

@@ -59,7 +59,12 @@ def register_objectives(register: Register) -> None:
 
 @hookspec
 def register_policies(register: Register) -> None:
-    """Policies that recordings and evaluations name: callables that return an object with `act`."""
+    """Policies by observation, which evaluations name: callables that return an object with `act(observation)`."""
+
+
+@hookspec
+def register_recorders(register: Register) -> None:
+    """Who makes data: factories `()` or `(config, env)` of a `Recorder`, which sees the scene itself."""
 
 
 @hookspec
@@ -101,6 +106,7 @@ HOOKS = {
     "planner": "register_planners",
     "objective": "register_objectives",
     "policy": "register_policies",
+    "recorder": "register_recorders",
     "task": "register_tasks",
     "metric": "register_metrics",
     "simulator": "register_simulators",

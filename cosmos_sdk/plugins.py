@@ -31,6 +31,7 @@ DEFAULT_PLUGINS = {
     "policies": "cosmos_sdk_policies",
     "scenes": "cosmos_sdk_scenes",
     "simulator": "cosmos_sdk_simulator",
+    "statespace": "cosmos_sdk_statespace",
     "tokenizers": "cosmos_sdk_tokenizers",
 }  # entry-point name -> package
 

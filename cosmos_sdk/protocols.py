@@ -140,7 +140,7 @@ class TrainableHead(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Rollout:
-    """An imagined future of K frames."""
+    """An imagined future of K frames. Where a backend unrolls, its parts are made when they are first read."""
 
     state: WorldState  # the last; intermediate ones would keep K caches alive
     values: Tensors  # head -> (B, K, *); readout -> (B, K / chunk, *), read after every predict
@@ -150,8 +150,9 @@ class Rollout:
 class Objective(Protocol):
     """What a planner minimises: composes by weighted sum; per-row goals are its own, (B, ...).
 
-    Planners imagine row by row. An objective with per-row goals also has `rows(slice)`, which selects them; one that
-    needs `Rollout.latents` says so by an attribute `needs_latents`. `control.cond` is empty: read `control.signals`.
+    Planners imagine row by row. An objective with per-row goals also has `rows(index)`, a slice or a tensor as in
+    `WorldState.rows`, which selects them; one that needs `Rollout.latents` says so by an attribute `needs_latents`.
+    `control.cond` is empty: read `control.signals`.
     """
 
     def cost(self, rollout: Rollout, control: Control) -> Tensor: ...  # (B,)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from torch import Tensor
@@ -71,6 +71,26 @@ class WorldState:
     def __len__(self) -> int:
         return self.seed.shape[0]
 
+    @staticmethod
+    def late(make: Callable[[str], Any]) -> WorldState:
+        """A state that makes each field, by its name, when it is first read; for who may not look at all of them."""
+        state = object.__new__(WorldState)
+        state.__dict__["_make"] = make
+        return state
+
+    if not TYPE_CHECKING:  # a type checker would believe in any attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Makes a field; asked only for what is not there."""
+            make = self.__dict__.get("_make")
+            if make is None or name not in WorldState.__dataclass_fields__:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            value = self.__dict__[name] = make(name)
+            return value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return WorldState, (self.latents, self.features, self.memory, self.time, self.seed)
+
     def map(self, fn: Callable[[Tensor], Tensor]) -> WorldState:
         """Applies `fn` to every tensor: `state.map(torch.clone)`, `state.map(lambda x: x.to(device))`."""
         memory = {c: {k: fn(v) for k, v in named.items()} for c, named in self.memory.items()}
@@ -125,7 +145,8 @@ class WorldState:
         """Other futures from the same present. A planner must, or it foresees the noise of the environment."""
         if seed.shape != self.seed.shape:
             raise ShapeError("seed", tuple(seed.shape), tuple(self.seed.shape))
-        return replace(self, seed=seed.to(self.seed))
+        latents, features, time = self.latents, self.features, self.time
+        return WorldState(latents, features, self.memory, time, seed.to(self.seed))
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor under a flat name: `latents`, ..., `memory/backend/keys`."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, final
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from cosmos_sdk.protocols import (
 )
 from cosmos_sdk.rng import START, Rng
 from cosmos_sdk.state import Control, Masked, Signals, Tensors, WorldState
+from cosmos_sdk.unrolling import Late, Unroll, Unrolling, ahead, deferred
 
 if TYPE_CHECKING:
     from cosmos_sdk.config import WorldConfig
@@ -209,12 +210,14 @@ class WorldModel(nn.Module):
     def rollout(self, state: WorldState, signals: Signals, keep_latents: bool = False) -> Rollout:
         """Steps through signals (B, K, *), where chunk divides K. Values of heads and readouts come along."""
         chunk = self.backend.chunk
-        num_steps, rest = divmod(control.num_frames(signals), chunk)
+        num_frames = control.num_frames(signals)
+        num_steps, rest = divmod(num_frames, chunk)
         if rest or not num_steps:
-            got = control.num_frames(signals)
-            raise ShapeError(
-                "the number of signals", got, f"a positive multiple of the backend's chunk, {chunk}"
-            )
+            multiple = f"a positive multiple of the backend's chunk, {chunk}"
+            raise ShapeError("the number of signals", num_frames, multiple)
+        unroll: Unroll | None = getattr(self.backend, "unroll", None)
+        if unroll is not None and not any(state.memory.get(name) for name in self.heads):
+            return self._unrolled(unroll, state, signals, num_frames, keep_latents)
         heard: dict[str, list[Tensor]] = {name: [] for name in (*self.heads, *self.readouts)}
         kept: list[Tensor] = []
         for k in range(num_steps):
@@ -228,6 +231,37 @@ class WorldModel(nn.Module):
                 kept.append(state.latents)
         together = {name: torch.cat(values, 1) for name, values in heard.items()}
         return Rollout(state, together, torch.stack(kept, 1) if keep_latents else None)
+
+    def _unrolled(
+        self,
+        unroll: Unroll,
+        state: WorldState,
+        signals: Signals,
+        num_frames: int,
+        keep_latents: bool,
+    ) -> Rollout:
+        """The rollout by one call of the backend; what comes of it is read late."""
+        filled = self._filled(signals, lambda: ahead(state, num_frames))
+
+        def embed(name: str) -> tuple[Masked, Tensors]:
+            return self._tokens(name, filled, ahead(state, num_frames), state.memory)
+
+        tokens = Late(filled, embed)
+        given = Control(filled, Late(filled, lambda name: tokens[name][0]))
+        new = unroll(state, given)
+        self._check_features("unroll", new.features, (len(state), num_frames))
+        future = Unrolling(state, given, num_frames, new, self.backend.chunk)
+        heads, readouts = self.heads, self.readouts
+
+        def value(name: str) -> Tensor:
+            return future.hear(heads[name]) if name in heads else future.observe(readouts[name])
+
+        def memory() -> Memory:
+            after = {name: memory for name, (_, memory) in tokens.items()}
+            return {**state.memory, **after, "backend": new.memory}
+
+        values = Late((*heads, *readouts), deferred(value))
+        return Rollout(future.last(memory), values, future.latents if keep_latents else None)
 
     def decode(self, state: WorldState, num_frames: int | None = None) -> Tensor:
         """The newest frames, (B, num_frames or chunk, V, 3, h, w) uint8."""
@@ -314,20 +348,31 @@ class WorldModel(nn.Module):
         self, memory: Memory, signals: Signals, time: Tensor
     ) -> tuple[Control, dict[str, Tensors]]:
         """Fills in what is missing as masked zeros, embeds, and collects the conditioners' next memories."""
-        filled = control.fill(self.conditioners.items(), signals, time, self.dtype)
+        filled = self._filled(signals, lambda: time)
         cond: dict[str, Masked] = {}
         after: dict[str, Tensors] = {}
-        for name, conditioner in self.conditioners.items():
-            tokens, after[name] = conditioner.embed(filled[name], time, memory.get(name, {}))
-            cond[name] = control.check_tokens(name, conditioner, tokens, time).zeroed()
+        for name in filled:
+            cond[name], after[name] = self._tokens(name, filled, time, memory)
         return Control(filled, cond), after
+
+    def _filled(self, signals: Signals, time: Callable[[], Tensor]) -> control.Filled:
+        if isinstance(signals, control.Filled):
+            return signals
+        return control.fill(self.conditioners.items(), signals, time(), self.dtype)
+
+    def _tokens(
+        self, name: str, filled: Mapping[str, Masked], time: Tensor, memory: Memory
+    ) -> tuple[Masked, Tensors]:
+        """The tokens of one signal, and the next memory of its conditioner."""
+        conditioner = self.conditioners[name]
+        tokens, after = conditioner.embed(filled[name], time, memory.get(name, {}))
+        return control.check_tokens(name, conditioner, tokens, time).zeroed(), after
 
     def _signal(
         self, state: WorldState, signals: Signals
     ) -> tuple[Control, dict[str, Tensors], Tensor]:
         """The control of one predict, the conditioners' next memories, and the times (B, chunk) of its frames."""
-        ahead = torch.arange(1, self.backend.chunk + 1, device=state.time.device)
-        time = state.time[:, None] + ahead
+        time = ahead(state, self.backend.chunk)
         return *self._embed(state.memory, signals, time), time
 
     def _after(
@@ -340,7 +385,10 @@ class WorldModel(nn.Module):
     ) -> tuple[WorldState, Tensors]:
         """The state that a prediction leads to, and what each head says of the way there."""
         self._check(new, state)
-        latents = torch.cat((state.latents, new.latents), 1)[:, -self.backend.window :]
+        window, latents = self.backend.window, new.latents
+        if latents.shape[1] < window:
+            latents = torch.cat((state.latents, latents), 1)
+        latents = latents[:, -window:]
         memory = {**state.memory, **memory, "backend": new.memory}
         after = WorldState(latents, new.features, memory, time[:, -1], state.seed)
         values: dict[str, Tensor] = {}
@@ -352,12 +400,17 @@ class WorldModel(nn.Module):
 
     def _check(self, new: Prediction, state: WorldState) -> None:
         """A backend that breaks the contract is named here, not three modules later."""
-        rows, chunk, width = len(state), self.backend.chunk, self.backend.feature_width
-        wrong = None
-        if new.features.shape != (rows, chunk, width):
-            wrong = f"features {tuple(new.features.shape)}; expected {(rows, chunk, width)}."
-        elif new.latents.shape[0] != rows or new.latents.shape[2:] != state.latents.shape[2:]:
-            wrong = f"latents {tuple(new.latents.shape)}; expected {(rows, 'n', *state.latents.shape[2:])}."
-        if wrong:
-            remedy = "Run cosmos_sdk.testing.check_backend on it."
-            raise PluginError(type(self.backend).__name__, f"predict returned {wrong}", remedy)
+        self._check_features("predict", new.features, (len(state), self.backend.chunk))
+        rows, latent = len(state), state.latents.shape[2:]
+        if new.latents.shape[0] != rows or new.latents.shape[2:] != latent:
+            self._refuse("predict", f"latents {tuple(new.latents.shape)}", (rows, "n", *latent))
+
+    def _check_features(self, method: str, features: Tensor, lead: tuple[int, int]) -> None:
+        expected = (*lead, self.backend.feature_width)
+        if features.shape != expected:
+            self._refuse(method, f"features {tuple(features.shape)}", expected)
+
+    def _refuse(self, method: str, got: str, expected: tuple[object, ...]) -> NoReturn:
+        remedy = "Run cosmos_sdk.testing.check_backend on it."
+        problem = f"{method} returned {got}; expected {expected}."
+        raise PluginError(type(self.backend).__name__, problem, remedy)

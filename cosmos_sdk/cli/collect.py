@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 
-from cosmos_sdk.cli.overrides import parse
+from cosmos_sdk.config import override, typed
 
 
 def run(arguments: list[str]) -> int:
     """Records episodes of an environment: `cosmos-sdk collect env=ID out=FOLDER [policy=random] [episodes=100] ...`.
 
     Further keys: steps=300 (at most), size=64 (px), seed=0, camera=top, task="...", processes=0 (one a core).
+    Other keys are the policy's own: `policy=mpc planner=icem world=simulator planner_options.num_samples=64`.
     The same command resumes an interrupted recording; with more episodes it extends it.
     """
-    from cosmos_sdk.data.collect import CollectConfig, collect
+    from cosmos_sdk.data.collect import CollectConfig, collect, keys
 
-    dataset = collect(parse(CollectConfig, arguments))
+    given = override({}, arguments)
+    own = {key: given.pop(key) for key in keys() if key in given}
+    dataset = collect(typed(CollectConfig, {**own, "options": given}))
     sys.stdout.write(f"{dataset.root}: {len(dataset.episodes)} episodes, {len(dataset)} rows.\n")
     return 0

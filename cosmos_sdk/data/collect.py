@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shlex
-import signal
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -20,10 +17,11 @@ from tqdm import tqdm
 
 from cosmos_sdk.data.lerobot import INFO, LeRobotDataset
 from cosmos_sdk.data.publish import Facts, Unit, replacing
-from cosmos_sdk.data.scenes import CollectionPolicy, EnvScene, open_policy, open_scene
+from cosmos_sdk.data.scenes import EnvScene, Recorder, open_recorder, open_scene
 from cosmos_sdk.data.shelf import Recording, Shelf
 from cosmos_sdk.errors import DatasetError
 from cosmos_sdk.simulators import Simulator
+from cosmos_sdk.workers import spread
 
 RECORDING = "meta/recording.json"  # beside LeRobot's own files: how this was made, and what its actions mean
 UNIT_ROWS = 512  # of short episodes are written together: a kill costs seconds, and a file holds more than one frame
@@ -44,6 +42,7 @@ class CollectConfig:
     camera: str = "top"
     task: str = ""  # in words
     processes: int = 0  # 0: one per core
+    options: dict[str, Any] = field(default_factory=dict[str, Any])  # the policy's own
 
     def __post_init__(self) -> None:
         """Refuses counts that make no recording."""
@@ -60,11 +59,15 @@ class CollectConfig:
     @property
     def fixed(self) -> dict[str, Any]:
         """What has to be the same when a recording goes on."""
-        return {
-            key: value
-            for key, value in asdict(self).items()
-            if key not in ("out", "episodes", "processes")
-        }
+        own = asdict(self)
+        for key in ("out", "episodes", "processes"):
+            del own[key]
+        return {**own.pop("options"), **own}
+
+
+def keys() -> list[str]:
+    """What `cosmos-sdk collect` takes beside the policy's own options."""
+    return [item.name for item in fields(CollectConfig) if item.name != "options"]
 
 
 def command_line(fixed: Mapping[str, Any], episodes: int) -> str:
@@ -89,7 +92,8 @@ def collect(config: CollectConfig, progress: bool = True) -> LeRobotDataset:
     """
     root = Path(config.out)
     scene = open_scene(config.env)
-    open_policy(config.policy)  # what cannot record fails before anything is written
+    # what cannot record fails before anything is written
+    open_recorder(config.policy, config.options, config.env, keys())
     shelf = _open_shelf(root, config, scene)
     shelf.tidy()
     done = shelf.publish()
@@ -107,7 +111,7 @@ def collect(config: CollectConfig, progress: bool = True) -> LeRobotDataset:
 
 
 def record_episode(
-    scene: Simulator, policy: CollectionPolicy, config: CollectConfig, episode: int
+    scene: Simulator, policy: Recorder, config: CollectConfig, episode: int
 ) -> Recording:
     """Plays one episode. Row k holds moment k and the action taken there; the last row repeats the action before."""
     seeds = np.random.SeedSequence([config.seed, episode])
@@ -186,11 +190,10 @@ def _open_shelf(root: Path, config: CollectConfig, scene: Simulator) -> Shelf:
     path = root / RECORDING
     if path.is_file():
         before = json.loads(path.read_text())["collect"]
-        if changed := {
-            key: value for key, value in config.fixed.items() if before.get(key) != value
-        }:
+        now = config.fixed
+        if changed := [key for key in {**before, **now} if before.get(key) != now.get(key)]:
             differences = ", ".join(
-                f"{key} was {before.get(key)!r} and is {value!r}" for key, value in changed.items()
+                f"{key} was {before.get(key)!r} and is {now.get(key)!r}" for key in changed
             )
             raise DatasetError(
                 f"{root} holds another recording: {differences}. Choose another folder: out=..."
@@ -243,50 +246,18 @@ def _missing(config: CollectConfig, done: int, units: list[Unit]) -> list[range]
 
 def _record(config: CollectConfig, units: list[range]) -> Iterator[int]:
     """Records units, in any order; yields how many episodes each had."""
-    processes = min(config.processes or len(os.sched_getaffinity(0)), len(units))
-    if processes <= 1:
-        _open(config)
-        for unit in units:
-            yield _record_unit(unit)
-        return
-    context = multiprocessing.get_context(
-        "spawn"
-    )  # a fork would inherit torch's and the caller's threads
-    with ProcessPoolExecutor(processes, context, _open_worker, (config,)) as pool:
-        futures = [pool.submit(_record_unit, unit) for unit in units]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    processes = config.processes or len(os.sched_getaffinity(0))
+    yield from (count for _, count in spread(partial(_open, config), units, processes))
 
 
-_worker: dict[str, Any] = {}  # of this process: what every unit needs, opened once
-
-
-def _open(config: CollectConfig) -> None:
+def _open(config: CollectConfig) -> Callable[[range], int]:
+    """What records a unit, and opens in each process what every unit needs."""
     scene = open_scene(config.env)
-    _worker.update(config=config, scene=scene, policy=open_policy(config.policy))
-    _worker["shelf"] = _open_shelf(Path(config.out), config, scene)
+    policy = open_recorder(config.policy, config.options, config.env)
+    shelf = _open_shelf(Path(config.out), config, scene)
 
+    def record(unit: range) -> int:
+        shelf.put(unit.start, [record_episode(scene, policy, config, k) for k in unit])
+        return len(unit)
 
-def _open_worker(config: CollectConfig) -> None:
-    """`_open` in a process of its own, which leaves Ctrl-C to its parent and does not outlive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with_parent, daemon=True).start()
-    _open(config)
-
-
-def _end_with_parent() -> None:
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
-
-
-def _record_unit(unit: range) -> int:
-    scene, policy, config = _worker["scene"], _worker["policy"], _worker["config"]
-    _worker["shelf"].put(
-        unit.start, [record_episode(scene, policy, config, episode) for episode in unit]
-    )
-    return len(unit)
+    return record

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields, is_dataclass
 from inspect import Parameter, signature
-from typing import Any, Protocol, cast, final
+from typing import Any, Protocol, cast, final, get_type_hints
 
 import gymnasium
 import numpy as np
@@ -13,16 +15,23 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from cosmos_sdk.actions import ActionSpec, numbered
+from cosmos_sdk.config import typed
 from cosmos_sdk.data.video import resize_area
-from cosmos_sdk.errors import ConfigError, CosmosError, DataNotRestorableError, DatasetError
+from cosmos_sdk.errors import (
+    ConfigError,
+    DataNotRestorableError,
+    DatasetError,
+    UnknownNameError,
+    did_you_mean,
+)
 from cosmos_sdk.registry import registry
-from cosmos_sdk.simulators import Simulator
+from cosmos_sdk.simulators import Simulator, open_simulator
 
-CALLS = {"reset": ("rng", "scene"), "act": ("scene",)}  # what a recording asks of a policy
+CALLS = {"reset": ("rng", "scene"), "act": ("scene",)}  # what a recording asks of a recorder
 VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
-class CollectionPolicy(Protocol):
+class Recorder(Protocol):
     """Chooses the actions of a recording. Scripted ones may read the scene's state, and set it in `reset`.
 
     A policy that acts on observations takes one line: `def act(self, scene): return policy.act(scene.observe())`.
@@ -35,8 +44,8 @@ class CollectionPolicy(Protocol):
 
 
 @final
-class UniformPolicy:
-    """Policy `random`: uniform actions, each held for one step."""
+class Uniform:
+    """Recorder `random`: uniform actions, each held for one step."""
 
     def reset(self, rng: Generator, scene: Simulator) -> None:
         self._rng = rng
@@ -106,15 +115,15 @@ class EnvScene:
 
 
 def open_scene(env: str) -> Simulator:
-    """The simulator registered under a Gymnasium id, else the environment itself (`module:Id-v0` imports first).
+    """The simulator of a Gymnasium id, else the environment itself (`module:Id-v0` imports first).
 
     Raises:
         DatasetError: nobody knows the id.
         MissingPackageError: the simulator's package is not installed; names the command.
     """
     simulators = registry().names("simulator")
-    if env in simulators:
-        return registry().load("simulator", env)()
+    with suppress(UnknownNameError, ConfigError, gymnasium.error.Error):  # not restorable then
+        return open_simulator(env)
     try:
         return EnvScene(gymnasium.make(env, render_mode="rgb_array"))
     except (gymnasium.error.Error, ImportError) as error:
@@ -124,57 +133,59 @@ def open_scene(env: str) -> Simulator:
         ) from error
 
 
-def open_policy(name: str) -> CollectionPolicy:
-    """`random`, or a registered policy that satisfies `CollectionPolicy`.
+def open_recorder(
+    name: str, options: Mapping[str, Any], env: str, beside: Sequence[str] = ()
+) -> Recorder:
+    """`random`, or a registered recorder, built without arguments or as `(config, env)`.
+
+    Args:
+        name: of the recorder.
+        options: fields of its config, which is the annotation of its first parameter.
+        env: the id of the scene.
+        beside: other keys that the caller knows, for the error.
 
     Raises:
         UnknownNameError: nobody registered the name.
-        ConfigError: the policy cannot record; names those that can.
+        ConfigError: an option that it does not have, or it does not do what a recording asks.
     """
-    if name == "random":
-        return UniformPolicy()
-    factory = registry().load("policy", name)
-    built = _takes(factory)
-    policy = factory() if built else factory
-    if problems := _unplayable(policy) if built else _foreseen(factory):
-        expected = "one that is built without arguments and has reset(rng, scene) and act(scene)"
-        remedy = "Choose one of them, or register a class that builds this policy and offers both."
-        raise ConfigError(
-            [
-                f"policy: {name!r} cannot record by itself: it {'; it '.join(problems)}. Expected {expected}. "
-                f"Policies that can record: {', '.join(recorders())}. {remedy}"
-            ]
+    factory: Any = Uniform if name == "random" else registry().load("recorder", name)
+    config = _config_of(factory)
+    known = [item.name for item in fields(config)] if config is not None else []
+    if strange := [key for key in options if key not in known]:
+        choices = (
+            f"Known keys: {', '.join(beside)}; of policy={name}: {', '.join(known) or 'none'}."
         )
-    return policy
+        hints = {key: did_you_mean(key, [*beside, *known]) for key in strange}
+        raise ConfigError([f"{key}: unknown key.{hint} {choices}" for key, hint in hints.items()])
+    recorder = factory() if config is None else factory(typed(config, options), env)
+    if problems := _unplayable(recorder):
+        expected = "a recorder with reset(rng, scene) and act(scene)"
+        raise ConfigError([f"policy: {name!r} {'; it '.join(problems)}. Expected {expected}."])
+    return recorder
 
 
-def recorders() -> list[str]:
-    """The policies that can record, as far as this shows without building them."""
-    names = {"random"}
-    for name in registry().names("policy"):
-        with suppress(CosmosError):  # what cannot be imported here cannot record here
-            factory = registry().load("policy", name)
-            if not _foreseen(factory):
-                names.add(name)
-    return sorted(names)
+def _config_of(factory: Any) -> Any:
+    """The config class of a recorder that is built as `(config, env)`; None for one built without arguments."""
+    required = [p for p in signature(factory).parameters.values() if p.default is p.empty]
+    if not [p for p in required if p.kind not in VARIADIC]:
+        return None
+    function = factory.__init__ if isinstance(factory, type) else factory
+    hints = [hint for key, hint in get_type_hints(function).items() if key != "return"]
+    if len(required) != 2 or not hints or not is_dataclass(hints[0]):
+        needed = ", ".join(p.name for p in required)
+        problem = f"the recorder {getattr(factory, '__name__', factory)!r} takes {needed}"
+        raise ConfigError(
+            [f"{problem}; expected no arguments, or (config: a dataclass, env: str)."]
+        )
+    return hints[0]
 
 
-def _foreseen(factory: Any) -> list[str]:
-    """What a registered class or function lacks of a recorder; what a function builds is not seen."""
-    problems: list[str] = []
-    if not _takes(factory):
-        parameters = signature(factory).parameters.values() if callable(factory) else ()
-        needed = [p.name for p in parameters if p.default is p.empty and p.kind not in VARIADIC]
-        problems.append(f"takes {', '.join(needed)}" if needed else "is no class and no function")
-    return problems + (_unplayable(factory, None) if isinstance(factory, type) else [])
-
-
-def _unplayable(policy: Any, *own: None) -> list[str]:
-    """The calls of a recording that a policy does not take; a class is asked with something for `self`."""
+def _unplayable(recorder: Any) -> list[str]:
+    """The calls of a recording that a recorder does not take."""
     return [
         f"has no {method}({', '.join(arguments)})"
         for method, arguments in CALLS.items()
-        if not _takes(getattr(policy, method, None), *own, *arguments)
+        if not _takes(getattr(recorder, method, None), *arguments)
     ]
 
 

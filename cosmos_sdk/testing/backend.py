@@ -26,6 +26,7 @@ from cosmos_sdk.testing.stepping import (
     global_randomness_is_left_alone,
 )
 from cosmos_sdk.testing.trial import Starts, make_trial
+from cosmos_sdk.testing.unrolling import unrolling_is_stepping
 from cosmos_sdk.world import WorldModel
 
 FIRST = (a_step_changes_no_shape, a_step_is_pure, global_randomness_is_left_alone)
@@ -40,6 +41,7 @@ SIGNALS = (
     signals_change_the_step,
     the_future_does_not_reach_back,
     the_cache_equals_one_full_pass,
+    unrolling_is_stepping,
     absence_is_a_mask,
 )
 
@@ -49,7 +51,7 @@ def check_backend(world: WorldModel, *, starts: Starts | None = None, seed: int 
 
     A copy of the world is set up in double precision, with a little noise on its weights, and stepped three steps
     beyond its window; the checks run on a fresh state, on that one, on a branch of it and with one slot reset.
-    Where a property does not apply it is passed over: 11 without `full`, 13 without `loss`, 14 where
+    Where a property does not apply it is passed over: 11 without `full` or `unroll`, 13 without `loss`, 14 where
     `differentiable` is False.
 
     Args:

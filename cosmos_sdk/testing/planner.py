@@ -9,7 +9,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from cosmos_sdk.errors import CosmosError
+from cosmos_sdk import control
+from cosmos_sdk.errors import CosmosError, SignalError
 from cosmos_sdk.protocols import Backend, Objective, Planner, PlanResult, Prediction, Rollout
 from cosmos_sdk.rng import PLANNER, Rng
 from cosmos_sdk.state import Control, Tensors, WorldState
@@ -59,7 +60,7 @@ class Case:
     objective: Objective
     state: WorldState
     recorder: Recorder
-    space: spaces.Box
+    space: spaces.Space[Any]
     rng_seed: Tensor = field(default_factory=lambda: torch.arange(_ROWS) + 1000)
 
     def plan(self, rows: slice = slice(None), **options: Any) -> PlanResult:
@@ -79,6 +80,9 @@ def check_planner(
 ) -> None:
     """Checks a planner (18): in a world of points to bring to the origin, unless another world is given.
 
+    Points are pushed by two real numbers. A planner that refuses those by a SignalError is checked where the push is
+    one of five keys.
+
     Args:
         planner: with a small number of samples; it plans about ten times. Its field `signal`, "action" where it has
             none, names the signal that it plans.
@@ -90,16 +94,17 @@ def check_planner(
     Raises:
         ConformanceError: a property does not hold.
     """
-    worlds = [point_world(), point_world(chunk=2)] if world is None else [world]
     starts = (point_starts if world is None else random_starts) if starts is None else starts
     objective = MaximumReward() if objective is None else objective
+    keys = world is None and _refuses(_make_case(planner, point_world(), objective, starts, seed))
+    worlds = [point_world(keys=keys), point_world(2, keys=keys)] if world is None else [world]
     for one in worlds:
         case = _make_case(planner, one, objective, starts, seed)
         plans_fit_the_world(case)
         planning_has_its_own_noise(case)
         a_batch_is_planned_row_by_row(case)
     if world is None:
-        stopped = point_world(differentiable=False)
+        stopped = point_world(differentiable=False, keys=keys)
         without_gradients(_make_case(planner, stopped, objective, starts, seed))
 
 
@@ -112,10 +117,20 @@ def _make_case(
     watched = WorldModel(world.tokenizer, recorder, conditioners, heads, readouts, world.spec)
     with torch.no_grad():
         state = starts(watched, torch.arange(_ROWS) + seed)
-    space: Any = world.conditioners[getattr(planner, "signal", "action")].space
-    if not isinstance(space, spaces.Box):
-        raise CosmosError(f"check_planner needs a continuous signal to plan; got {space!r}.")
-    return Case(planner, watched, objective, state, recorder, cast("spaces.Box", space))
+    space = world.conditioners[getattr(planner, "signal", "action")].space
+    if not isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete):
+        kinds = "a Box, a Discrete or a MultiDiscrete"
+        raise CosmosError(f"check_planner needs a signal to plan that is {kinds}; got {space!r}.")
+    return Case(planner, watched, objective, state, recorder, cast("spaces.Space[Any]", space))
+
+
+def _refuses(case: Case) -> bool:
+    """Whether the planner does not search a box of real numbers."""
+    try:
+        case.plan()
+    except SignalError:
+        return True
+    return False
 
 
 @check(
@@ -138,7 +153,7 @@ def plans_fit_the_world(case: Case) -> None:
 
 def _fits(case: Case, plan: PlanResult, label: str) -> None:
     shape, chunk = tuple(plan.actions.shape), case.world.backend.chunk
-    expected = (_ROWS, f"K, a multiple of {chunk}", *case.space.shape)
+    expected = (_ROWS, f"K, a multiple of {chunk}", *(case.space.shape or ()))
     fits = (
         len(shape) == len(expected)
         and shape[0] == _ROWS
@@ -151,8 +166,10 @@ def _fits(case: Case, plan: PlanResult, label: str) -> None:
         f"{label} has costs {tuple(plan.cost.shape)}; expected ({_ROWS},).",
     )
     finite({"actions": plan.actions, "cost": plan.cost, "trace": plan.trace}, f"in {label}")
-    box = cast("Any", case.space)  # numpy leaves the type of its bounds open
-    low, high = (torch.as_tensor(bound).to(plan.actions) for bound in (box.low, box.high))
+    whole, box = control.whole_bounds(case.space), cast("Any", case.space)
+    if whole is not None and plan.actions.is_floating_point():
+        demand(False, f"{label} has {plan.actions.dtype} actions; expected whole numbers.")
+    low, high = whole or (torch.as_tensor(box.low), torch.as_tensor(box.high))
     inside = bool(((plan.actions >= low) & (plan.actions <= high)).all())
     span = f"{float(plan.actions.min()):.4g}..{float(plan.actions.max()):.4g}"
     demand(inside, f"{label} has actions in {span}, outside of {case.space}.")

@@ -16,6 +16,7 @@ from cosmos_sdk.state import Control, Masked, Tensors, WorldState
 from cosmos_sdk.world import WorldModel
 
 DRAG, FORCE, NOISE = 0.9, 0.3, 0.05
+DIRECTIONS = ((0, 0), (1, 0), (0, 1), (-1, 0), (0, -1))  # of keys
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,9 @@ class Points:
     context = window = 1
     feature_width, stochastic = 0, True
 
-    def __init__(self, chunk: int = 1, differentiable: bool = True) -> None:
-        self.chunk, self.differentiable = chunk, differentiable
+    def __init__(self, chunk: int = 1, differentiable: bool = True, keys: bool = False) -> None:
+        """With `keys` the action is the number of one of `DIRECTIONS`."""
+        self.chunk, self.differentiable, self.keys = chunk, differentiable, keys
         self.sampling = NoOptions()
 
     def start(self, latents: Tensor, control: Control, rng: Rng) -> tuple[Tensor, Tensors]:
@@ -102,7 +104,9 @@ class Points:
     def predict(self, state: WorldState, control: Control, rng: Rng) -> Prediction:
         position, velocity = state.latents[:, -1, :2], state.latents[:, -1, 2:]
         noise = NOISE * rng.normal(self.chunk, 2).to(position)
-        for k, action in enumerate(control.signals["action"].values.unbind(1)):
+        actions = control.signals["action"].values
+        actions = position.new_tensor(DIRECTIONS)[actions] if self.keys else actions
+        for k, action in enumerate(actions.unbind(1)):
             velocity = DRAG * velocity + FORCE * action.to(velocity) + noise[:, k]
             position = position + velocity
         latents = torch.cat((position, velocity), 1)
@@ -140,6 +144,16 @@ class RawAction:
         return Masked(signal.values[:, :, None, None], signal.mask[:, :, None, None]), memory
 
 
+class Key(RawAction):
+    """The number of a direction; its token says nothing."""
+
+    space = spaces.Discrete(len(DIRECTIONS))
+
+    def embed(self, signal: Masked, time: Tensor, memory: Tensors) -> tuple[Masked, Tensors]:
+        values = signal.values[:, :, None, None, None].expand(-1, -1, 1, 1, self.width)
+        return Masked(values.double(), signal.mask[:, :, None, None]), memory
+
+
 class NearOrigin:
     """Reward (B, chunk): minus the squared distance to the origin, after the chunk."""
 
@@ -160,15 +174,14 @@ class Newest:
         return state.latents[:, -1]
 
 
-def point_world(chunk: int = 1, differentiable: bool = True) -> WorldModel:
+def point_world(chunk: int = 1, differentiable: bool = True, keys: bool = False) -> WorldModel:
     """A world without weights that any planner can steer: bring the points to the origin.
 
-    Signal `action`, Box(-1, 1, (2,)); head `reward`; readout `state`, position and velocity.
+    Signal `action`, Box(-1, 1, (2,)), with `keys` Discrete(5); head `reward`; readout `state`, position and velocity.
     """
-    backend = Points(chunk, differentiable)
-    return WorldModel(
-        NoFrames(), backend, {"action": RawAction()}, {"reward": NearOrigin()}, {"state": Newest()}
-    )
+    backend, action = Points(chunk, differentiable, keys), Key() if keys else RawAction()
+    heads, readouts = {"reward": NearOrigin()}, {"state": Newest()}
+    return WorldModel(NoFrames(), backend, {"action": action}, heads, readouts)
 
 
 def point_starts(world: WorldModel, seed: Tensor) -> WorldState:

@@ -109,7 +109,8 @@ def _brief(recipe: Recipe) -> dict[str, Any]:
         for name, stage in plain["stages"].items()
     }
     data = {name: {k: v for k, v in given.items() if v} for name, given in plain["data"].items()}
-    return {"seed": recipe.seed, "data": data, "stages": stages}
+    taken_over = {"init": recipe.init} if recipe.init else {}
+    return {"seed": recipe.seed, "data": data, **taken_over, "stages": stages}
 
 
 def _figures(history: Path) -> str:

@@ -104,6 +104,8 @@ class Recipe:
     signals: dict[str, str] = field(default_factory=dict[str, str])
     targets: dict[str, str] = field(default_factory=dict[str, str])
     cameras: list[str] | None = None  # all when absent
+    # part -> finished world whose weights it starts from: `{tokenizer: pusht-diffusion}`
+    init: dict[str, str] = field(default_factory=dict[str, str])
     seed: int = 0
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     checkpoint_every: int = 500

@@ -18,6 +18,7 @@ from cosmos_sdk.state import Masked
 from cosmos_sdk.training.card import card
 from cosmos_sdk.training.datasets import open_datasets, require
 from cosmos_sdk.training.footage import Footage
+from cosmos_sdk.training.inherit import inherit
 from cosmos_sdk.training.recipe import Recipe, same_computation
 from cosmos_sdk.training.snapshot import FILE
 from cosmos_sdk.training.trainer import Trainer
@@ -46,7 +47,9 @@ def train(recipe: Recipe, out: Path) -> Path:
         torch.set_num_threads(recipe.num_threads)
     device = pick_device(recipe.device)
     torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
-    world = build(recipe.world).to(device)
+    world = build(recipe.world)
+    inherit(world, recipe.init)
+    world = world.to(device)
     footage = open_datasets(recipe, out)
     require(world, footage)
     trainer = Trainer(world, recipe, footage, out)

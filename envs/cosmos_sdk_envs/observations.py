@@ -1,4 +1,4 @@
-"""What an agent sees: pixels of one camera, a Dict of cameras and readouts, or the state readout alone."""
+"""What an agent sees: pixels of one camera, a Dict of cameras and readouts, the state readout, or the features."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from cosmos_sdk.state import Tensors
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_envs.starts import Starts
 
-KINDS = ("pixels", "dict", "state")
+KINDS = ("pixels", "dict", "state", "features")
 Observation = Any  # an array, or a dict of arrays, (B, ...) each
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the spaces are made of: frames (V, h, w), and one Box per readout."""
+    """What the spaces are made of: frames (V, h, w), one Box per readout, and the width of the backend's features."""
 
     frames: tuple[int, int, int]
     readouts: Mapping[str, spaces.Box]
+    features: int = 0
 
 
 @final
@@ -38,7 +39,8 @@ class Observer:
 
         Args:
             kind: "pixels": Box (h, w, 3) uint8, of several cameras a Dict; "dict": a Dict of every camera and readout;
-                "state": the Box of the readout `state`, for which no frame is decoded.
+                "state": the Box of the readout `state`; "features": Box (W,) of what the backend knows of the newest
+                frame. For these two no frame is decoded.
             cameras: one name per view; by default those of the spec, else camera_0, camera_1, ...
             sizes: of the world.
 
@@ -47,12 +49,14 @@ class Observer:
         """
         num_views, height, width = sizes.frames
         self.kind, self.cameras = kind, list(cameras or [f"camera_{v}" for v in range(num_views)])
-        self._readouts = dict(sizes.readouts) if kind != "pixels" else {}
+        self._readouts = dict(sizes.readouts) if kind in ("dict", "state") else {}
         self._check(kind, num_views, sizes)
         image = spaces.Box(0, 255, (height, width, 3), np.uint8)
         images: dict[str, spaces.Space[Any]] = {name: image for name in self.cameras}
         if kind == "state":
             self.space: spaces.Space[Any] = self._readouts["state"]
+        elif kind == "features":
+            self.space = spaces.Box(-np.inf, np.inf, (sizes.features,))
         elif kind == "pixels" and num_views == 1:
             self.space = image
         else:
@@ -61,12 +65,14 @@ class Observer:
     @property
     def needs_frames(self) -> bool:
         """Whether a frame has to be decoded at all."""
-        return self.kind != "state"
+        return self.kind not in ("state", "features")
 
-    def observe(self, images: Tensor | None, readouts: Tensors) -> Observation:
-        """Observations (B, ...) of images (B, V, 3, h, w) uint8 and readouts (B, *)."""
+    def observe(self, images: Tensor | None, readouts: Tensors, features: Tensor) -> Observation:
+        """Observations (B, ...) of images (B, V, 3, h, w) uint8, readouts (B, *) and features (B, W)."""
         if self.kind == "state":
             return self._bounded("state", readouts["state"])
+        if self.kind == "features":
+            return to_array(features)
         assert images is not None
         views = to_images(images)
         if not isinstance(self.space, spaces.Dict):
@@ -95,6 +101,8 @@ class Observer:
             problems.append(
                 f"observation='state': the world has no readout 'state'; it has {known}."
             )
+        if kind == "features" and not sizes.features:
+            problems.append("observation='features': the backend of this world has none.")
         if len(set(self.cameras)) != num_views or set(self.cameras) & set(self._readouts):
             expected = f"{num_views} distinct names that no readout has"
             problems.append(f"cameras={self.cameras}: expected {expected}.")
@@ -112,8 +120,9 @@ def sizes_of(world: WorldModel, starts: Starts | None, readouts: bool) -> Sizes:
     boxes = {
         name: known[name] for name in world.readouts if isinstance(known.get(name), spaces.Box)
     }
+    width = world.backend.feature_width
     if world.spec and (not readouts or len(boxes) == len(world.readouts)):
-        return Sizes(world.spec.frames, boxes)  # pyright: ignore[reportArgumentType]
+        return Sizes(world.spec.frames, boxes, width)  # pyright: ignore[reportArgumentType]
     if starts is None:
         missing = sorted(set(world.readouts) - set(boxes)) if world.spec else "frames"
         raise ConfigError(
@@ -126,7 +135,7 @@ def sizes_of(world: WorldModel, starts: Starts | None, readouts: bool) -> Sizes:
             for n, v in world.observe(state).items()
         }
         shape = tuple(world.decode(state, 1).shape)  # (1, 1, V, 3, h, w)
-    return Sizes((shape[2], shape[4], shape[5]), {**measured, **boxes})  # pyright: ignore[reportArgumentType]
+    return Sizes((shape[2], shape[4], shape[5]), {**measured, **boxes}, width)  # pyright: ignore[reportArgumentType]
 
 
 def to_images(images: Tensor) -> NDArray[np.uint8]:

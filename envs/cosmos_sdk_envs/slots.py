@@ -30,6 +30,13 @@ class Slots:
     images: Tensor | None  # (B, V, 3, h, w) uint8, as shown; None until somebody looks
     readouts: Tensors  # (B, *)
 
+    @property
+    def shown_features(self) -> Tensor:
+        """Features (B, W) of the frame that each slot shows."""
+        features = self.state.features
+        last = features.shape[1] - 1 - torch.from_numpy(self.back).to(features.device)
+        return features[torch.arange(len(features), device=features.device), last]
+
     def put(self, index: Tensor, other: Slots) -> Slots:
         """Slots `index` (n,) replaced by the n of `other`."""
         where = index.cpu().numpy()

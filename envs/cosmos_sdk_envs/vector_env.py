@@ -52,7 +52,7 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         num_envs: int = 1,
         *,
         starts: Starts | str | Path | None = None,
-        observation: Literal["pixels", "dict", "state"] = "pixels",
+        observation: Literal["pixels", "dict", "state", "features"] = "pixels",
         cameras: Sequence[str] | None = None,
         signal: str = "action",
         action_spec: ActionSpec | None = None,
@@ -73,7 +73,8 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             starts: `starts(world, seed (B,)) -> WorldState`, or a file of starting clips; by default the clips beside
                 the world's weights. Without any, each `reset` needs `options["frames"]`.
             observation: "pixels": Box (h, w, 3) uint8, a Dict of several cameras; "dict": every camera and readout;
-                "state": the readout `state` alone, for which no frame is decoded.
+                "state": the readout `state` alone; "features": what the backend knows of the newest frame (W,), which
+                the actors of `cosmos-sdk dream` read too. For these two no frame is decoded.
             cameras: one name per view; those of the spec when absent.
             signal: the signal that the agent gives; others stay absent.
             action_spec: bounds, and whether an action outside is clipped or refused; by default the world's own.
@@ -99,7 +100,7 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         others = tuple(name for name in self.world.heads if name not in JUDGING)
         self._judge = Judge(self.world.backend.chunk, termination == "sample", others)
         self._controls = Controls(self.world, signal, action_spec)
-        sizes = sizes_of(self.world, begins, readouts=observation != "pixels")
+        sizes = sizes_of(self.world, begins, readouts=observation in ("dict", "state"))
         named = self.world.spec.cameras if self.world.spec else ()
         self._observer = Observer(observation, cameras or named, sizes)
         parts = (self._controls, self._observer.cameras, num_envs)
@@ -283,7 +284,7 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
     def _seen(self, slots: Slots) -> Observation:
         if self._window is not None:
             self.render()
-        return self._observer.observe(slots.images, slots.readouts)
+        return self._observer.observe(slots.images, slots.readouts, slots.shown_features)
 
     def _pictures(self, slots: Slots) -> list[Image]:
         if slots.images is None:
@@ -302,7 +303,7 @@ class WorldVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
 
     def _final(self, slots: Slots, terminated: Bools, remarks: Info) -> Info:
         """The last observation and info of the episodes that are over, in the form of Gymnasium's same-step reset."""
-        observations = self._observer.observe(slots.images, slots.readouts)
+        observations = self._observer.observe(slots.images, slots.readouts, slots.shown_features)
         final = np.full(self.num_envs, None, object)
         for slot in np.flatnonzero(slots.done).tolist():
             final[slot] = self._observer.slot(observations, slot)

@@ -20,6 +20,11 @@ def register_simulators(register: Register) -> None:
         "a disc pushes a T (needs gym-pusht)",
     )
     register(
+        "CosmosSDK/VariedPushT-v0",
+        "cosmos_sdk_scenes.pusht_varied:VariedPushT",
+        "Push-T in drawn colours and sizes (needs gym-pusht)",
+    )
+    register(
         "CosmosSDK/DiscPusher-v0",
         "cosmos_sdk_scenes.disc_pusher:DiscPusher",
         "a disc pushes a disc; numpy only",
@@ -27,8 +32,8 @@ def register_simulators(register: Register) -> None:
 
 
 @hookimpl
-def register_policies(register: Register) -> None:
-    """Policies that record these scenes."""
+def register_recorders(register: Register) -> None:
+    """Who records these scenes."""
     register(
         "pusht-scripted",
         "cosmos_sdk_scenes.pusht_scripted:PushTScripted",
@@ -38,6 +43,11 @@ def register_policies(register: Register) -> None:
         "pusht-scatter",
         "cosmos_sdk_scenes.pusht_scripted:PushTScatter",
         "random placements, for pictures (steps=0)",
+    )
+    register(
+        "pusht-held",
+        "cosmos_sdk_scenes.pusht_held:PushTHeld",
+        "held actions, most of them aimed at the block, as planners try them",
     )
     register(
         "disc-scripted",

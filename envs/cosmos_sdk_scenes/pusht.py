@@ -9,6 +9,8 @@ a function of (state, action) by construction, and any recorded moment replays e
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 
 from cosmos_sdk.actions import ActionSpec
 from cosmos_sdk.errors import MissingPackageError
+from cosmos_sdk.reaching import Reaching
+from cosmos_sdk_scenes.pusht_look import GOAL_COLOUR, STANDARD, Look
 
 if TYPE_CHECKING:
     from gym_pusht.envs.pusht import PushTEnv
@@ -32,9 +36,9 @@ def rotation(angle: float) -> NDArray[np.float64]:
     return np.array([[c, -s], [s, c]])
 
 
-def block_centre(observation: NDArray[Any]) -> NDArray[np.float64]:
-    """Centre of mass (2,) of the block, px, from an observation (5,)."""
-    return observation[2:4] + rotation(float(observation[4])) @ np.array(BLOCK_CENTRE)
+def block_centre(observation: NDArray[Any], size: float = 1.0) -> NDArray[np.float64]:
+    """Centre of mass (2,) px of a block `size` times as large as the standard one, from an observation (5,)."""
+    return observation[2:4] + rotation(float(observation[4])) @ (size * np.array(BLOCK_CENTRE))
 
 
 def raw_action(action: NDArray[Any], agent: NDArray[Any]) -> NDArray[np.float32]:
@@ -76,12 +80,24 @@ class PushTSimulator:
     # The block can leave the arena when it is squeezed against a wall (seen: -55..630).
     observation_low = np.array([0, 0, -128, -128, 0], np.float32)
     observation_high = np.array([512, 512, 640, 640, 2 * np.pi], np.float32)
+    reaching = Reaching(
+        distance=25,
+        budget=50,
+        position_tolerance=20.0,
+        angle_tolerance=np.pi / 9,
+        moved_position=20.0,
+        moved_angle=float(np.deg2rad(20)),
+        arena=(40.0, 472.0),  # nearer to a wall the block may be squeezed out of it
+        velocities=(2, 3, 7, 8, 9),
+    )
 
     def __init__(self) -> None:
-        self._env = _make_env()
+        self.look = STANDARD  # another one is worn from the next `set_state` on
+        self._env, self._draw_options = _make_env()
         self.reset(0)
 
     def reset(self, seed: int) -> None:
+        self._dress(self.look)  # gym-pusht's own reset makes its bodies as the last space had them
         self._env.reset(seed=seed)
         self.set_state(self._read())
 
@@ -91,19 +107,23 @@ class PushTSimulator:
     def set_state(self, state: NDArray[Any]) -> None:
         """Puts every body where `state` (10,) says, in a space that has no past."""
         self._state = np.array(state, np.float64)
+        self._stale = True
+
+    def _build(self) -> None:
+        """Makes the space of the state, unless it stands: half of a step's time, so only whoever looks does."""
+        if not self._stale:
+            return
         ax, ay, avx, avy, bx, by, angle, bvx, bvy, spin = self._state.tolist()
-        self._env._setup()
+        self._dress(self.look)
         agent, block = self._env.agent, self._env.block
         agent.position, agent.velocity = (ax, ay), (avx, avy)
-        block.angle = (
-            angle  # before the position: turning moves the origin around the centre of mass
-        )
+        # before the position: turning moves the origin around the centre of mass
+        block.angle = angle
         block.position, block.velocity, block.angular_velocity = (bx, by), (bvx, bvy), spin
-        for body in (
-            agent,
-            block,
-        ):  # drawing reads the outlines, which otherwise move with the next step only
+        # drawing reads the outlines, which otherwise move with the next step only
+        for body in (agent, block):
             self._env.space.reindex_shapes_for_body(body)
+        self._stale = False
 
     def observe(self) -> NDArray[np.float32]:
         observation = self._state[[0, 1, 4, 5, 6]].astype(np.float32)
@@ -113,6 +133,7 @@ class PushTSimulator:
     def step(self, action: NDArray[Any]) -> tuple[float, bool, dict[str, Any]]:
         """One tenth of a second: coverage reward in [0, 1], terminated (coverage > 95 %), info with raw `action`."""
         target = self.advance(action)
+        self._build()
         coverage = float(self._env._get_coverage())
         success = coverage > self._env.success_threshold
         reward = min(coverage / self._env.success_threshold, 1.0)
@@ -120,6 +141,7 @@ class PushTSimulator:
 
     def advance(self, action: NDArray[Any]) -> NDArray[np.float32]:
         """`step` without looking at the goal, which takes twice as long as the physics; returns the raw action."""
+        self._build()
         target = raw_action(action, self._state[:2])
         env, agent = self._env, self._env.agent
         goal_x, goal_y = target.tolist()
@@ -132,6 +154,15 @@ class PushTSimulator:
         self.set_state(self._read())
         return target
 
+    def _dress(self, look: Look) -> None:
+        """A new space with bodies of these sizes and colours."""
+        env: Any = self._env
+        env.add_tee = partial(type(env).add_tee, scale=look.block_scale, color=look.block)
+        env._setup()
+        disc = next(iter(env.agent.shapes))
+        disc.unsafe_set_radius(look.agent_radius)
+        disc.color = (*look.agent, 255)
+
     def _read(self) -> NDArray[np.float64]:
         agent, block = self._env.agent, self._env.block
         body = [*block.position, block.angle, *block.velocity, block.angular_velocity]
@@ -142,18 +173,34 @@ class PushTSimulator:
         import cv2
         import pygame
 
-        surface = self._env._draw()
+        self._build()
+        surface = self._drawn()
         pixels = (
             pygame.surfarray.pixels2d(surface).T.view(np.uint8).reshape(512, 512, 4)
         )  # B, G, R, unused
         small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
         return np.ascontiguousarray(small[..., 2::-1], np.uint8)
 
+    def _drawn(self) -> Any:
+        """The scene on a surface of 512 x 512 px: what gym-pusht draws, on a background of any colour."""
+        import pygame
 
-def _make_env() -> PushTEnv:
+        surface = pygame.Surface((512, 512))
+        surface.fill(self.look.background)
+        goal = self._env.get_goal_pose_body(self._env.goal_pose)
+        for shape in self._env.block.shapes:
+            corners = [goal.local_to_world(corner) for corner in shape.get_vertices()]
+            pygame.draw.polygon(surface, GOAL_COLOUR, [(round(x), round(y)) for x, y in corners])
+        self._env.space.debug_draw(self._draw_options(surface))
+        return surface
+
+
+def _make_env() -> tuple[PushTEnv, Callable[[Any], Any]]:
+    """The environment, and how it draws a space on a surface."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     try:
         from gym_pusht.envs.pusht import PushTEnv
+        from gym_pusht.envs.pymunk_override import DrawOptions
     except ImportError as error:
         raise MissingPackageError("gym-pusht", "the Push-T simulator", "make pusht") from error
-    return PushTEnv(obs_type="state")
+    return PushTEnv(obs_type="state"), DrawOptions

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from cosmos_sdk.errors import ConfigError
 from cosmos_sdk_scenes.pusht import ARENA, GOAL_POSE, PushTSimulator, block_centre, rotation
+from cosmos_sdk_scenes.pusht_look import Draw, Look, draw_look
+from cosmos_sdk_scenes.pusht_varied import VariedPushT
 
-AGENT_RADIUS = 15.0  # px
-DETOUR_RADIUS = 100.0  # px: going round the block at this distance from its centre never touches it
-# Points of the T's outline and their inward normals, in the block's frame (bar 120 x 30 px, stem 30 x 90 px).
+VARIED = "CosmosSDK/VariedPushT-v0"
+NUM_BODIES = len(PushTSimulator.state_names)  # numbers of a state that say where bodies are
+DETOUR = 85.0  # px: the agent's disc goes round the centre of a block of size 1 at this distance, and never touches it
+# Points of the outline of a T of size 1, and their inward normals, in its frame (bar 120 x 30 px, stem 30 x 90 px).
 CONTACTS = np.array(
     [(x, 0, 0, 1) for x in (-50, -25, 0, 25, 50)]
     + [(-60, 15, 1, 0), (60, 15, -1, 0), (-40, 30, 0, -1), (40, 30, 0, -1), (0, 120, 0, -1)]
@@ -42,27 +46,77 @@ class Push:
     num_steps: int
 
 
-class PushTScripted:
-    """Policy `pusht-scripted`. An episode is one of three kinds: aimless, random pushes, or pushes towards the goal."""
+Scene = PushTSimulator | VariedPushT
 
-    def __init__(self, aimless: float = 0.15, finishing: float = 0.1) -> None:
-        self.aimless = aimless
-        self.finishing = finishing
 
-    def reset(self, rng: Generator, simulator: PushTSimulator) -> None:
-        """Draws the kind of this episode; one that finishes starts with the block near its goal."""
-        self._rng = rng
-        self._kind = rng.choice(
-            3, p=[self.aimless, self.finishing, 1 - self.aimless - self.finishing]
+@dataclass(frozen=True)
+class LookConfig:
+    """In which look `CosmosSDK/VariedPushT-v0` is recorded; without a word, in the one that its reset drew."""
+
+    colours: Draw | None = None
+    sizes: Draw | None = None
+
+    def check(self, policy: str, env: str) -> None:
+        """Raises ConfigError where a look is asked for in a scene that has one only."""
+        asked = [name for name in ("colours", "sizes") if getattr(self, name) is not None]
+        if asked and env != VARIED:
+            problem = f"{' and '.join(asked)} of policy={policy}: {env} has one look"
+            raise ConfigError([f"{problem}. Record env={VARIED}."])
+
+    def dress(self, rng: Generator, scene: Scene) -> None:
+        """Draws what is asked for, and leaves bodies where they are."""
+        if self.colours is None and self.sizes is None:
+            return
+        drawn, old = (
+            draw_look(rng, self.colours or "standard", self.sizes or "standard"),
+            scene.look,
         )
+        coloured = old if self.colours is None else drawn
+        sized = old if self.sizes is None else drawn
+        look = replace(coloured, agent_radius=sized.agent_radius, block_scale=sized.block_scale)
+        scene.set_state(np.concatenate([scene.get_state()[:NUM_BODIES], look.vector()]))
+
+
+@dataclass(frozen=True)
+class ScriptedConfig(LookConfig):
+    """What is pushed, and from where."""
+
+    aimless: float = 0.15  # share of the episodes
+    finishing: float = 0.1  # share of them that push the block into its goal
+    # anywhere: block and agent lie as `pusht-scatter` puts them, which gym-pusht's reset does in the middle only
+    starts: Literal["standard", "anywhere"] = "standard"
+
+    def __post_init__(self) -> None:
+        if min(self.aimless, self.finishing, 1 - self.aimless - self.finishing) < 0:
+            got = f"aimless is {self.aimless} and finishing {self.finishing}"
+            raise ValueError(f"{got}; expected shares of at least 0, and at most 1 together")
+
+
+class PushTScripted:
+    """Recorder `pusht-scripted`. An episode is aimless, or pushes at random, or pushes towards the goal."""
+
+    def __init__(self, config: ScriptedConfig, env: str) -> None:
+        """Raises ConfigError for a look that the scene does not have."""
+        config.check("pusht-scripted", env)
+        self.config = config
+        self._kinds = [config.aimless, config.finishing, 1 - config.aimless - config.finishing]
+
+    def reset(self, rng: Generator, simulator: Scene) -> None:
+        """Draws look and kind of this episode; one that finishes starts with the block near its goal."""
+        self._rng = rng
+        self.config.dress(rng, simulator)
+        self._look = simulator.look
+        self._kind = rng.choice(3, p=self._kinds)
         self._noise = np.zeros(2)
         self._noise_scale = 0.01 if self._kind == 1 else rng.uniform(0.02, 0.12)
         self._push: Push | None = None
         if self._kind == 1:
-            simulator.set_state(_start_near_goal(rng))
-            self._lookahead = PushTSimulator()
+            place(simulator, _start_near_goal(rng, self._look))
+            self._lookahead = type(simulator)()
+        elif self.config.starts == "anywhere":
+            place(simulator, scattered(rng, self._look))
 
-    def act(self, simulator: PushTSimulator) -> NDArray[np.float32]:
+    def act(self, simulator: Scene) -> NDArray[np.float32]:
         """The next relative action (2,) in [-1, 1]."""
         self._noise = 0.8 * self._noise + self._noise_scale * self._rng.normal(
             size=2
@@ -70,7 +124,7 @@ class PushTScripted:
         intent = self._wander(simulator) if self._kind == 0 else self._work(simulator)
         return np.clip(intent + self._noise, -1, 1).astype(np.float32)
 
-    def _wander(self, simulator: PushTSimulator) -> NDArray[np.float64]:
+    def _wander(self, simulator: Scene) -> NDArray[np.float64]:
         agent = simulator.observe()[:2]
         if (
             self._push is None
@@ -82,7 +136,7 @@ class PushTScripted:
             )
         return _towards(self._push.approach - agent, self._push.speed)
 
-    def _work(self, simulator: PushTSimulator) -> NDArray[np.float64]:
+    def _work(self, simulator: Scene) -> NDArray[np.float64]:
         observation = simulator.observe().astype(np.float64)
         finishing = self._kind == 1
         if self._push is None:
@@ -92,7 +146,7 @@ class PushTScripted:
             self._patience -= 1
             near = 4 if finishing else 8  # px
             if np.linalg.norm(self._push.approach - observation[:2]) > near and self._patience > 0:
-                return _go_round(observation, self._push.approach)
+                return _go_round(observation, self._push.approach, self._look)
             if finishing:
                 self._push = self._best([self._push], simulator.get_state(), teleport=False)
         self._pushing += 1
@@ -104,25 +158,26 @@ class PushTScripted:
     def _draw_push(self, observation: NDArray[np.float64]) -> Push:
         """A push that carries the block towards a random place of the arena, sooner than into a wall."""
         rng = self._rng
-        wish = rng.uniform(80, 432, 2) - block_centre(observation)
-        points, normals = _outline(observation)
+        away = self._look.agent_radius + 9
+        wish = rng.uniform(80, 432, 2) - block_centre(observation, self._look.size)
+        points, normals = outline(observation, self._look.size)
         weight = np.exp(2 * normals @ (wish / np.linalg.norm(wish))) * _reachable(
-            points - 24 * normals
+            points - away * normals
         )
         weight = weight if weight.sum() else np.ones(len(CONTACTS))
         k = rng.choice(len(CONTACTS), p=weight / weight.sum())
         direction = rotation(rng.normal(0, 0.2)) @ normals[k]
         along = np.array([-normals[k][1], normals[k][0]])
-        approach = points[k] - 24 * direction + rng.normal(0, 6) * along
+        approach = points[k] - away * direction + rng.normal(0, 6) * along
         return Push(
             np.clip(approach, *ARENA), direction, rng.uniform(0.08, 0.5), int(rng.integers(10, 27))
         )
 
-    def _plan(self, simulator: PushTSimulator) -> Push:
+    def _plan(self, simulator: Scene) -> Push:
         """The push that brings the block nearest to its goal pose, found by trying every contact within reach."""
         observation = simulator.observe().astype(np.float64)
-        points, normals = _outline(observation)
-        approaches = points - (AGENT_RADIUS + 6) * normals
+        points, normals = outline(observation, self._look.size)
+        approaches = points - (self._look.agent_radius + 6) * normals
         pushes = [
             Push(a, n, 0.0, 1)
             for a, n in zip(approaches, normals, strict=True)
@@ -135,15 +190,15 @@ class PushTScripted:
     def _best(self, pushes: list[Push], state: NDArray[np.float64], teleport: bool) -> Push:
         """The best of these pushes at its best speed and length, from its approach or from where the agent is."""
         best, best_cost = pushes[0], np.inf
-        worse = (
-            _distance_to_goal(state[[0, 1, 4, 5, 6]]) + 8
-        )  # px: a push that has led here will not come back
+        size = self._look.size
+        # px: a push that has led here will not come back
+        worse = _distance_to_goal(state[[0, 1, 4, 5, 6]], size) + 8
         for push, (speed, longest) in product(pushes, LOOKAHEAD):
             start = np.concatenate([push.approach, [0, 0], state[4:]]) if teleport else state
             self._lookahead.set_state(start)
             for num_steps in range(1, longest):
                 self._lookahead.advance(speed * push.direction)
-                cost = _distance_to_goal(self._lookahead.observe()) + 0.3 * num_steps
+                cost = _distance_to_goal(self._lookahead.observe(), size) + 0.3 * num_steps
                 if cost > worse:
                     break
                 if cost < best_cost:
@@ -152,57 +207,73 @@ class PushTScripted:
 
 
 class PushTScatter:
-    """Policy `pusht-scatter`, for `steps=0`: every place and angle equally often, which pushing alone never gives.
+    """Recorder `pusht-scatter`, for `steps=0`: every place and angle equally often, which pushing alone never gives.
 
     Pictures of distinct poses are what a readout learns from; frames of one episode are nearly the same picture.
     """
 
-    def reset(self, rng: Generator, simulator: PushTSimulator) -> None:
-        """Places the whole block inside the arena, and the agent where it does not touch it."""
-        while True:
-            state = np.zeros(10)
-            state[:2], state[4:6], state[6] = (
-                rng.uniform(*ARENA, 2),
-                rng.uniform(0, 512, 2),
-                rng.uniform(-np.pi, np.pi),
-            )
-            corners = state[4:6] + CORNERS @ rotation(state[6]).T
-            inside = corners.min() > 6 and corners.max() < 506
-            if (
-                inside
-                and _clearance(rotation(state[6]).T @ (state[:2] - state[4:6])) > AGENT_RADIUS
-            ):
-                simulator.set_state(state)
-                return
+    def __init__(self, config: LookConfig, env: str) -> None:
+        """Raises ConfigError for a look that the scene does not have."""
+        config.check("pusht-scatter", env)
+        self.config = config
 
-    def act(self, simulator: PushTSimulator) -> NDArray[np.float32]:
+    def reset(self, rng: Generator, simulator: Scene) -> None:
+        """Places the whole block inside the arena, and the agent where it does not touch it."""
+        self.config.dress(rng, simulator)
+        place(simulator, scattered(rng, simulator.look))
+
+    def act(self, simulator: Scene) -> NDArray[np.float32]:
         """Stands still."""
         return np.zeros(2, np.float32)
 
 
-def _clearance(point: NDArray[np.float64]) -> float:
+def place(scene: Scene, bodies: NDArray[np.float64]) -> None:
+    """Puts the bodies where `bodies` (10,) says, in the look that they have."""
+    scene.set_state(np.concatenate([bodies, scene.get_state()[NUM_BODIES:]]))
+
+
+def scattered(rng: Generator, look: Look) -> NDArray[np.float64]:
+    """Bodies (10,) at rest: the whole block inside the arena, and the agent where it does not touch it."""
+    while True:
+        state = np.zeros(NUM_BODIES)
+        state[:2], state[4:6], state[6] = (
+            rng.uniform(*ARENA, 2),
+            rng.uniform(0, 512, 2),
+            rng.uniform(-np.pi, np.pi),
+        )
+        turn = rotation(state[6])
+        corners = state[4:6] + look.size * CORNERS @ turn.T
+        inside = corners.min() > 6 and corners.max() < 506
+        if inside and _clearance(turn.T @ (state[:2] - state[4:6]), look.size) > look.agent_radius:
+            return state
+
+
+def _clearance(point: NDArray[np.float64], size: float) -> float:
     """Distance (px) from a point in the block's frame to the T: the nearer of bar and stem."""
     x, y = abs(point[0]), point[1]
-    bar = np.hypot(max(x - 60, 0), max(-y, y - 30, 0))
-    stem = np.hypot(max(x - 15, 0), max(30 - y, y - 120, 0))
+    bar = np.hypot(max(x - 60 * size, 0), max(-y, y - 30 * size, 0))
+    stem = np.hypot(max(x - 15 * size, 0), max(30 * size - y, y - 120 * size, 0))
     return float(min(bar, stem))
 
 
-def _start_near_goal(rng: Generator) -> NDArray[np.float64]:
+def _start_near_goal(rng: Generator, look: Look) -> NDArray[np.float64]:
     pose = np.array(GOAL_POSE)
     turn = rng.uniform(0, 2 * np.pi)
     pose[:2] += rng.uniform(3, 70) * np.array([np.cos(turn), np.sin(turn)])
     pose[2] += rng.uniform(-0.4, 0.4)
-    centre = block_centre(np.concatenate([[0, 0], pose]))
+    centre = block_centre(np.concatenate([[0, 0], pose]), look.size)
     turn = rng.uniform(0, 2 * np.pi)
-    agent = centre + rng.uniform(105, 150) * np.array([np.cos(turn), np.sin(turn)])
+    nearest, farthest = (px * look.size + look.agent_radius for px in (90, 135))
+    agent = centre + rng.uniform(nearest, farthest) * np.array([np.cos(turn), np.sin(turn)])
     return np.concatenate([np.clip(agent, *ARENA), [0, 0], pose, [0, 0, 0]])
 
 
-def _outline(observation: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def outline(
+    observation: NDArray[np.float64], size: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Contact points and inward normals of the block where it lies, each (16, 2)."""
     turn = rotation(observation[4])
-    return observation[2:4] + CONTACTS[:, :2] @ turn.T, CONTACTS[:, 2:] @ turn.T
+    return observation[2:4] + size * CONTACTS[:, :2] @ turn.T, CONTACTS[:, 2:] @ turn.T
 
 
 def _reachable(points: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -216,21 +287,23 @@ def _towards(delta: NDArray[Any], speed: float) -> NDArray[np.float64]:
 
 
 def _go_round(
-    observation: NDArray[np.float64], approach: NDArray[np.float64]
+    observation: NDArray[np.float64], approach: NDArray[np.float64], look: Look
 ) -> NDArray[np.float64]:
     """An action towards `approach` along a circle around the block, straight when it lies on this side."""
-    centre = block_centre(observation)
+    centre = block_centre(observation, look.size)
     here, there = observation[:2] - centre, approach - centre
     angle = float(np.arctan2(here[0] * there[1] - here[1] * there[0], here @ there))
     if abs(angle) < 0.6:
         return _towards(approach - observation[:2], 0.9)
     ahead = rotation(np.sign(angle) * min(abs(angle), 0.6)) @ here / np.linalg.norm(here)
-    return _towards(np.clip(centre + DETOUR_RADIUS * ahead, *ARENA) - observation[:2], 0.9)
+    detour = DETOUR * look.size + look.agent_radius
+    return _towards(np.clip(centre + detour * ahead, *ARENA) - observation[:2], 0.9)
 
 
-def _distance_to_goal(observation: NDArray[Any]) -> float:
+def _distance_to_goal(observation: NDArray[Any], size: float) -> float:
     """Pixels between poses: centres of mass, and the angle at the 60 px lever of the block."""
     observation = observation.astype(np.float64)
-    centre = block_centre(np.array([0, 0, *GOAL_POSE]))
+    centre = block_centre(np.array([0, 0, *GOAL_POSE]), size)
     turn = (observation[4] - GOAL_POSE[2] + np.pi) % (2 * np.pi) - np.pi
-    return float(np.linalg.norm(block_centre(observation) - centre) + 60 * abs(turn))
+    lever = 60 * size * abs(turn)
+    return float(np.linalg.norm(block_centre(observation, size) - centre) + lever)

@@ -13,10 +13,10 @@ import numpy as np
 from cosmos_sdk.cli.overrides import parse
 from cosmos_sdk.errors import ConfigError, did_you_mean
 from cosmos_sdk.results import Result
+from cosmos_sdk.statistics import bootstrap
 from cosmos_sdk_evaluation.results import gemm_peak, hardware, table, write_results
-from cosmos_sdk_evaluation.statistics import bootstrap
 
-PARTS = ("speed", "planning", "steadiness", "environment", "decoding", "start-up")
+PARTS = ("speed", "planning", "planners", "steadiness", "environment", "decoding", "start-up")
 
 
 @dataclass
@@ -40,15 +40,16 @@ def run(arguments: list[str]) -> int:
     """Measures speed: `cosmos-sdk bench [world=pusht-diffusion] [only=[speed,planning]] [threads=1]`.
 
     Prints frames/s for each batch size, number of passes and precision with and without decoding, seconds and memory of
-    planning, step 1,000 against step 10, memory over 10,000 steps, what the Gymnasium layer adds, what the Medusa heads
-    of a world save, and start-up times.
+    planning, what planners cost beyond a plain loop (beside those of torchrl and pytorch-mppi if installed), step 1,000
+    against step 10, memory over 10,000 steps, what the Gymnasium layer adds, what the Medusa heads of a world save, and
+    start-up times.
     """
     options = parse(Arguments, arguments)
     check(options)
     import torch
 
     from cosmos_sdk.world import WorldModel
-    from cosmos_sdk_evaluation import decoding, speed, steadiness
+    from cosmos_sdk_evaluation import decoding, planning_overhead, speed, steadiness
 
     torch.set_num_threads(options.threads)
     world = WorldModel.from_pretrained(options.world, options.device)
@@ -57,6 +58,7 @@ def run(arguments: list[str]) -> int:
     parts = {
         "speed": lambda: speed.frames_per_second(world, options),
         "planning": lambda: speed.planning(world, options),
+        "planners": planning_overhead.planning_overhead,
         "steadiness": lambda: steadiness.steadiness(world, options),
         "environment": lambda: steadiness.environment_overhead(world, options),
         "decoding": lambda: decoding.decoding(world, options),

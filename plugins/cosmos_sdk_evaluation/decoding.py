@@ -21,10 +21,10 @@ from torch import Tensor
 from cosmos_sdk.control import frames_of
 from cosmos_sdk.results import Result
 from cosmos_sdk.state import WorldState
+from cosmos_sdk.statistics import bootstrap
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_evaluation.modes import accepts
 from cosmos_sdk_evaluation.speed import actions
-from cosmos_sdk_evaluation.statistics import bootstrap
 
 HEADS = (0, 3, 6, 9)
 CLIPS, CHECKED = 16, 4  # starting clips; those in which greedy tokens are compared

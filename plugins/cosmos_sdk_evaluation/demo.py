@@ -15,10 +15,10 @@ from cosmos_sdk.cli.overrides import parse
 class Arguments:
     """What the command takes."""
 
-    world: str = "pusht-diffusion"
+    world: str = "pusht-statespace"
     tasks: int = 6
     windows: int = 60
-    planner: str = "icem"
+    planner: str | None = None  # that of pusht-goals
     # those of pusht-goals; none: its own, with as few samples as make a decision take some seconds
     planner_options: dict[str, Any] = field(default_factory=dict[str, Any])
     threads: int = 1  # two threads of small products cost more than they gain, and far more beside another process
@@ -27,7 +27,7 @@ class Arguments:
 
 
 def run(arguments: list[str]) -> int:
-    """Shows a learned world: `cosmos-sdk demo [world=pusht-diffusion] [tasks=6] [out=outputs/demo]`.
+    """Shows a learned world: `cosmos-sdk demo [world=pusht-statespace] [tasks=6] [out=outputs/demo]`.
 
     Writes report.html, imagined.mp4, control.mp4 and results.json: (a) imagined futures beside true ones, (b) a planner
     that thinks in the learned world and drives the true Push-T simulator to goals, (c) speed. No download, no GPU.
@@ -45,8 +45,12 @@ def run(arguments: list[str]) -> int:
     begun, out = perf_counter(), Path(options.out)
     world = load(options.world)
     planning = world.using(**quickest(world).options, precision=batch_precision())
-    options.planner_options = options.planner_options or affordable(planning)
-    parts = [imagination(world, options, out), control(planning, options, out), stepping(world)]
+    options.planner_options = options.planner_options or affordable(planning, options)
+    parts = [
+        imagination(world, options, out),
+        control(planning, world, options, out),
+        stepping(world),
+    ]
     results = [result for part in parts for result in part.results]
     facts = hardware()
     machine = f"{facts['processor']}, {options.threads} thread(s)"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cosmos_sdk.results import Measurement, Result
+from cosmos_sdk.statistics import bootstrap, wilson
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_evaluation.episodes import check_counts
 from cosmos_sdk_evaluation.open_loop import (
@@ -23,7 +24,6 @@ from cosmos_sdk_evaluation.open_loop import (
     windows,
 )
 from cosmos_sdk_evaluation.pixel import psnr
-from cosmos_sdk_evaluation.statistics import bootstrap, wilson
 
 DIFFERENT = 0.1  # of full intensity: where a pixel is not background
 GONE = 0.5  # of the true area: less, and an object has faded or left

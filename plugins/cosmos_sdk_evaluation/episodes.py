@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cosmos_sdk.data.scenes import Recorder, open_recorder
 from cosmos_sdk.registry import registry
 from cosmos_sdk.simulators import Simulator
 
 HELD_OUT_SEED = 1_000_000_007  # recipes number their episodes from 0
+PLAIN: Mapping[str, Any] = {}  # options of a recorder: its own
 
 
 def check_counts(config: object, *names: str) -> None:
@@ -24,13 +26,6 @@ def check_counts(config: object, *names: str) -> None:
         numbers = value if isinstance(value, tuple) else (value,)
         if not numbers or min(numbers) < 1:
             raise ValueError(f"{name} is {value}; expected 1 or more")
-
-
-class Behaviour(Protocol):
-    """A policy that sees the simulator, as data collection uses it."""
-
-    def reset(self, rng: np.random.Generator, simulator: Any) -> None: ...
-    def act(self, simulator: Any) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,18 +44,27 @@ class Episode:
 
 
 def held_out(
-    env_id: str, policy: str, count: int, num_steps: int, size: tuple[int, int], seed: int = 0
+    env_id: str,
+    policy: str,
+    count: int,
+    num_steps: int,
+    size: tuple[int, int],
+    seed: int = 0,
+    options: Mapping[str, Any] = PLAIN,
 ) -> Iterator[Episode]:
-    """Records `count` episodes of at most `num_steps` steps; an episode ends where the simulator terminates it."""
+    """Records `count` episodes of at most `num_steps` steps; an episode ends where the simulator terminates it.
+
+    `policy` is a recorder, and `options` are its own. Pictures of no size, (0, 0), are not drawn.
+    """
     simulator: Simulator = registry().load("simulator", env_id)()
-    behaviour: Behaviour = registry().load("policy", policy)()
+    behaviour = open_recorder(policy, options, env_id)
     for number in range(count):
         yield record(simulator, behaviour, num_steps, size, [HELD_OUT_SEED, seed, number])
 
 
 def record(
     simulator: Simulator,
-    behaviour: Behaviour,
+    behaviour: Recorder,
     num_steps: int,
     size: tuple[int, int],
     seed: list[int],
@@ -70,7 +74,7 @@ def record(
     simulator.reset(int(rng.integers(2**31)))
     behaviour.reset(rng, simulator)
     frames, observations, states = (
-        [simulator.render_clean(*size)],
+        [_picture(simulator, size)],
         [simulator.observe()],
         [simulator.get_state()],
     )
@@ -80,7 +84,7 @@ def record(
     for _ in range(num_steps):
         action = behaviour.act(simulator)
         reward, terminated, _ = simulator.step(action)
-        frames.append(simulator.render_clean(*size))
+        frames.append(_picture(simulator, size))
         observations.append(simulator.observe())
         states.append(simulator.get_state())
         actions.append(np.asarray(action, np.float32))
@@ -97,3 +101,7 @@ def record(
         torch.tensor(rewards),
         torch.tensor(ends),
     )
+
+
+def _picture(simulator: Simulator, size: tuple[int, int]) -> NDArray[np.uint8]:
+    return simulator.render_clean(*size) if all(size) else np.zeros((*size, 3), np.uint8)

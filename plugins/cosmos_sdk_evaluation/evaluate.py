@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
@@ -36,10 +38,12 @@ def run(arguments: list[str]) -> int:
     `cosmos-sdk plugins kind=metric` lists the metrics, `kind=task` the tasks.
     `using.precision=bfloat16` sets an option of the backend. Other key=value pairs are fields of the metric's or task's
     own configuration, such as n=100 or planner=icem planner_options.num_samples=64. Prints a table with 95 % intervals
-    and writes it under out=, as JSON and as a page with pictures.
+    and writes it under out=, as JSON and as a page with pictures. Where episodes are driven, the same command resumes
+    what was interrupted; folder= keeps them after the end too.
     """
     common, own = split(override({}, arguments))
     name, measure, config = chosen(common, own)
+    lent = lend_folder(name, common, config)
     import torch
 
     from cosmos_sdk.world import WorldModel
@@ -52,8 +56,21 @@ def run(arguments: list[str]) -> int:
     path = Path(common.out) / f"{name}-{Path(common.world).name}.json"
     write_results(path, measured.results, {**asdict(common), name: asdict(config)})
     write_text(path.with_suffix(".html"), _page(title, measured))
+    if lent is not None:
+        shutil.rmtree(lent, ignore_errors=True)
     sys.stdout.write(f"written to {path}; to look at: {path.with_suffix('.html')}\n")
     return 0
+
+
+def lend_folder(name: str, common: Arguments, config: Any) -> Path | None:
+    """A folder for finished episodes, which only this command finds again; None where one is named or none is kept."""
+    if getattr(config, "folder", "named") is not None:
+        return None
+    command = repr((asdict(common), {k: v for k, v in asdict(config).items() if k != "processes"}))
+    digest = hashlib.sha256(command.encode()).hexdigest()[:12]
+    folder = Path(common.out) / "unfinished" / f"{name}-{digest}"
+    config.folder = str(folder)
+    return folder
 
 
 def _page(title: str, measured: Measurement) -> str:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from cosmos_sdk.errors import ConfigError
 from cosmos_sdk.registry import registry
 from cosmos_sdk.results import Measurement, Result
+from cosmos_sdk.state import WorldState
+from cosmos_sdk.statistics import bootstrap, bootstrap_ratio
 from cosmos_sdk.training.contact_sheet import contact_sheet
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_evaluation.episodes import Episode, check_counts, held_out
 from cosmos_sdk_evaluation.modes import modes
 from cosmos_sdk_evaluation.pixel import psnr, ssim
 from cosmos_sdk_evaluation.state_errors import Quantity, quantities
-from cosmos_sdk_evaluation.statistics import bootstrap, bootstrap_ratio
 
 
 @dataclass
@@ -126,13 +128,43 @@ def _imagine(
     state = world.reset(data.frames[:, : data.context], {}, seed, history)
     frames: list[Tensor] = []
     observed: list[Tensor] = []
-    chunk = world.backend.chunk
-    for k in range(0, actions.shape[1], chunk):
+    chunk, length = world.backend.chunk, actions.shape[1]
+    actions = functional.pad(actions, (0, 0, 0, -length % chunk))  # to the end of the last block
+    read = config.readout in world.readouts and _sees_each_frame(world, data.frames)
+    for k in range(0, length, chunk):
+        before = state
         state, _ = world.step(state, {"action": actions[:, k : k + chunk]})
         frames.append(world.decode(state).cpu())
-        if config.readout in world.readouts:
-            observed.append(world.observe(state)[config.readout].cpu())
-    return Imagined(torch.cat(frames, 1), torch.stack(observed, 1) if observed else None)
+        if read:
+            moments = _moments(before, state)
+            observed += [world.observe(moment)[config.readout].cpu() for moment in moments]
+    return Imagined(
+        torch.cat(frames, 1)[:, :length],
+        torch.stack(observed, 1)[:, :length] if observed else None,
+    )
+
+
+def _sees_each_frame(world: WorldModel, frames: Tensor) -> bool:
+    """Whether there is a state for each frame to read: one frame a step, or one latent a frame."""
+    chunk, window = world.backend.chunk, world.backend.window
+    if chunk == 1:
+        return True
+    return window >= chunk and world.tokenizer.encode(frames[:1, :chunk]).shape[1] == chunk
+
+
+def _moments(before: WorldState, after: WorldState) -> Iterator[WorldState]:
+    """The states at the frames of a step, for readouts: histories of latents and features that end at each of them."""
+    chunk, window = after.features.shape[1], after.latents.shape[1]
+    latents = torch.cat((before.latents, after.latents[:, -chunk:]), 1)
+    features = torch.cat((before.features, after.features), 1)
+    for k in range(1, chunk):
+        yield replace(
+            after,
+            latents=latents[:, k : k + window],
+            features=features[:, k : k + chunk],
+            time=before.time + k,
+        )
+    yield after
 
 
 def open_loop(world: WorldModel, config: OpenLoopConfig) -> Measurement:

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from cosmos_sdk.results import Measurement, Result
+from cosmos_sdk.statistics import auroc, bootstrap, calibration_error
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_evaluation.episodes import Episode, check_counts, held_out
-from cosmos_sdk_evaluation.statistics import auroc, bootstrap, calibration_error
 
 
 @dataclass

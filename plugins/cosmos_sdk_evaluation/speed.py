@@ -13,10 +13,10 @@ from torch import Tensor
 
 from cosmos_sdk.results import Result
 from cosmos_sdk.state import WorldState
+from cosmos_sdk.statistics import bootstrap
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_evaluation.modes import modes, precisions, quickest
 from cosmos_sdk_evaluation.results import gemm_peak
-from cosmos_sdk_evaluation.statistics import bootstrap
 
 HORIZON = 25  # steps of a plan: 5 blocks of 5
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from cosmos_sdk.results import Result
 from cosmos_sdk.state import WorldState
+from cosmos_sdk.statistics import bootstrap
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_evaluation.speed import Options, actions, fresh
-from cosmos_sdk_evaluation.statistics import bootstrap
 
 PAIRS = 60
 YOUNG, OLD = 10, 1000  # steps

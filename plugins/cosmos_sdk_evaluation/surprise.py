@@ -18,11 +18,11 @@ from torch import Tensor
 from cosmos_sdk.errors import PluginError
 from cosmos_sdk.likelihood import ScoringBackend
 from cosmos_sdk.results import Measurement, Result
+from cosmos_sdk.statistics import Interval, auroc, bootstrap, bootstrap_jointly
 from cosmos_sdk.training.contact_sheet import contact_sheet
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_evaluation.episodes import check_counts
 from cosmos_sdk_evaluation.open_loop import OpenLoopConfig, Windows, others, windows
-from cosmos_sdk_evaluation.statistics import Interval, auroc, bootstrap, bootstrap_jointly
 
 
 @dataclass

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from cosmos_sdk.results import Measurement, Result
 from cosmos_sdk.state import WorldState
+from cosmos_sdk.statistics import bootstrap
 from cosmos_sdk.training.contact_sheet import contact_sheet
 from cosmos_sdk.vocabulary import Vocabulary, code_usage
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_evaluation.episodes import Episode, check_counts, held_out
 from cosmos_sdk_evaluation.open_loop import observed
 from cosmos_sdk_evaluation.pixel import psnr, ssim
-from cosmos_sdk_evaluation.statistics import bootstrap
 
 
 @dataclass

@@ -21,11 +21,11 @@ from torch import Tensor
 from cosmos_sdk.errors import ConfigError, did_you_mean
 from cosmos_sdk.registry import registry
 from cosmos_sdk.results import Measurement, Result
+from cosmos_sdk.statistics import auroc, bootstrap, bootstrap_jointly
 from cosmos_sdk.training.contact_sheet import contact_sheet
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_evaluation.episodes import check_counts
 from cosmos_sdk_evaluation.open_loop import OpenLoopConfig, Windows, observed, windows
-from cosmos_sdk_evaluation.statistics import auroc, bootstrap, bootstrap_jointly
 
 Array = NDArray[np.float64]
 

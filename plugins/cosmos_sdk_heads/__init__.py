@@ -1,4 +1,4 @@
-"""Heads and readouts: reward, termination, and the state of the scene."""
+"""Heads and readouts: reward, termination, doubt, value, and the state of the scene."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ def register_heads(register: Register) -> None:
         "cosmos_sdk_heads.termination:TerminationHead",
         "probability that an episode ends",
     )
+    here = "cosmos_sdk_heads.disagreement"
+    register("disagreement", f"{here}:Disagreement", "how far an ensemble's predictions differ")
+    register("sample-disagreement", f"{here}:SampleDisagreement", "how far drawn futures differ")
 
 
 @hookimpl
 def register_readouts(register: Register) -> None:
     """Functions of one state."""
     register("state", "cosmos_sdk_heads.state:StateReadout", "simulator state or proprioception")
+    register("value", "cosmos_sdk_heads.value:ValueReadout", "rewards that are still to come")

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from cosmos_sdk.errors import ConfigError, ShapeError
 from cosmos_sdk.protocols import Parts, Tokenizer
+from cosmos_sdk.state import WorldState
+
+ALL, NEWEST = slice(None), slice(-1, None)
 
 
 def mlp(num_inputs: int, hidden: int, num_outputs: int, layers: int = 2) -> nn.Sequential:
@@ -80,6 +83,11 @@ class FrameInput(nn.Module):
         check_one_latent_a_frame(latents, num_frames)
         numbers = self.numbers(latents[:, -num_frames:]) + noise
         return torch.cat((features, numbers.to(features)), -1) if self.with_features else numbers
+
+    def see(self, state: WorldState, frames: slice = ALL) -> Tensor:
+        """What is seen of the newest frames of a state; its latents are left alone if they are not wanted."""
+        features = state.features[:, frames]
+        return features if self.numbers is None else self(features, state.latents)
 
 
 def check_one_latent_a_frame(latents: Tensor, num_frames: int) -> None:

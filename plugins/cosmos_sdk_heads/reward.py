@@ -9,14 +9,12 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from cosmos_sdk.errors import ConfigError
 from cosmos_sdk.protocols import Parts
 from cosmos_sdk.state import Control, Masked, Tensors, WorldState
+from cosmos_sdk.two_hot import cross_entropy, symexp_bins
 from cosmos_sdk_heads.layers import FrameInput, mean_where, mlp
-
-SYMLOG_LIMIT = 20.0  # symexp(20) = 4.9e8
 
 
 @dataclass(frozen=True)
@@ -59,14 +57,14 @@ class RewardHead(nn.Module):
         self, before: WorldState, control: Control, after: WorldState, memory: Tensors
     ) -> tuple[Tensor, Tensors]:
         """Expected reward (B, chunk) on arriving in each frame of `after`."""
-        logits = self.layers(self.input(after.features, after.latents))
+        logits = self.layers(self.input.see(after))
         return logits.softmax(-1) @ self.bins, memory
 
     def loss(self, latents: Tensor, features: Tensor, control: Control, target: Masked) -> Tensors:
         """Cross-entropy (B,) to the two-hot target; target k is the reward received on arriving in frame k."""
-        log_probability = self.layers(self.input(features, latents)).log_softmax(-1)  # (B, F, bins)
-        wanted = two_hot(target.values.reshape(target.mask.shape).to(self.bins), self.bins)
-        return {"cross_entropy": mean_where(-(wanted * log_probability).sum(-1), target.mask)}
+        logits = self.layers(self.input(features, latents))  # (B, F, bins)
+        rewards = target.values.reshape(target.mask.shape).to(self.bins)
+        return {"cross_entropy": mean_where(cross_entropy(logits, rewards, self.bins), target.mask)}
 
 
 def make_bins(space: spaces.Space[object] | None, count: int, name: str) -> Tensor:
@@ -79,16 +77,4 @@ def make_bins(space: spaces.Space[object] | None, count: int, name: str) -> Tens
         )
     if space.is_bounded():
         return torch.linspace(space.low.item(), space.high.item(), count)
-    log = torch.linspace(-SYMLOG_LIMIT, SYMLOG_LIMIT, count)
-    return log.sign() * log.abs().expm1()
-
-
-def two_hot(values: Tensor, bins: Tensor) -> Tensor:
-    """Weights (*, n) on the two bins (n,) around each value (*,); their mean over bins is the value, clipped."""
-    values = values.clamp(bins[0], bins[-1]).contiguous()
-    right = torch.searchsorted(bins, values, right=True).clamp(1, len(bins) - 1)
-    left = right - 1
-    share = (values - bins[left]) / (bins[right] - bins[left])
-    size = len(bins)
-    lower, upper = F.one_hot(left, size), F.one_hot(right, size)
-    return lower * (1 - share)[..., None] + upper * share[..., None]
+    return symexp_bins(count)

@@ -16,7 +16,7 @@ from cosmos_sdk.errors import ConfigError
 from cosmos_sdk.protocols import Parts
 from cosmos_sdk.rng import FIRST_PRIVATE_STREAM, Rng
 from cosmos_sdk.state import Control, Masked, Tensors, WorldState
-from cosmos_sdk_heads.layers import FrameInput, mean_where, mlp
+from cosmos_sdk_heads.layers import NEWEST, FrameInput, mean_where, mlp
 
 NOISE_STREAM = FIRST_PRIVATE_STREAM + 1
 
@@ -60,7 +60,7 @@ class StateReadout(nn.Module):
 
     def read(self, state: WorldState) -> Tensor:
         """The state (B, P) in the units of the target and within its bounds; an angle from low up to low + 2 pi."""
-        seen = self.input(state.features[:, -1:], state.latents)
+        seen = self.input.see(state, NEWEST)
         return self.code.decode(self._predict(seen)[:, -1])
 
     def loss(self, latents: Tensor, features: Tensor, control: Control, target: Masked) -> Tensors:

@@ -54,7 +54,7 @@ class TerminationHead(nn.Module):
         self, before: WorldState, control: Control, after: WorldState, memory: Tensors
     ) -> tuple[Tensor, Tensors]:
         """Probability (B, chunk) that the episode ends on arriving in each frame of `after`."""
-        logit = self.layers(self.input(after.features, after.latents))[..., 0]
+        logit = self.layers(self.input.see(after))[..., 0]
         return torch.sigmoid(logit - self.shift), memory
 
     def loss(self, latents: Tensor, features: Tensor, control: Control, target: Masked) -> Tensors:

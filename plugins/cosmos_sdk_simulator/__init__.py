@@ -44,3 +44,23 @@ def register_heads(register: Register) -> None:
 def register_readouts(register: Register) -> None:
     """What the simulator shows of its state."""
     register("simulator-state", "cosmos_sdk_simulator.heads:SimulatorState", "true observation")
+
+
+@hookimpl
+def register_simulators(register: Register) -> None:
+    """Gymnasium's own environments: one name for all of them (`cosmos_sdk.simulators.OTHERS`)."""
+    register(
+        "gymnasium/*",
+        "cosmos_sdk_simulator.gymnasium_scene:gymnasium_scene",
+        "any id of MuJoCo (extra: mujoco) or classic control (extra: classic)",
+    )
+
+
+@hookimpl
+def register_recorders(register: Register) -> None:
+    """Who records any scene."""
+    register(
+        "exploring",
+        "cosmos_sdk_simulator.exploring:Exploring",
+        "smooth random actions from spread starts, for recording",
+    )

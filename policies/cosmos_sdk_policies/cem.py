@@ -14,10 +14,12 @@ from cosmos_sdk.protocols import Objective, PlanResult
 from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Signals, WorldState
 from cosmos_sdk.world import WorldModel
-from cosmos_sdk_policies.search import NOTHING, Search, check_settings, elites_of
+from cosmos_sdk_policies.aliases import accepts_aliases
+from cosmos_sdk_policies.search import NOTHING, Search, check_settings, refit
 
 
 @final
+@accepts_aliases
 @dataclass(frozen=True)
 class CEM:
     """Planner: a Gaussian over plans moves to its cheapest samples.
@@ -53,15 +55,11 @@ class CEM:
     ) -> PlanResult:
         """See `cosmos_sdk.protocols.Planner`; the mean itself is always a candidate, so a warm start is never lost."""
         search = Search(self, world, state, objective, rng, given, previous)
-        mean = search.first_guess()  # (B, H, D)
+        mean = search.guess  # (B, H, D)
         std = torch.full_like(mean, self.sigma)
         for _ in search.iterations(deadline):
-            noise = search.normal(self.num_samples)  # (B, N, H, D)
-            noise[:, 0] = 0
-            samples = (mean[:, None] + std[:, None] * noise).clamp(-1, 1)
-            costs = search.evaluate(samples)  # (B, N)
-            elites, _ = elites_of(samples, costs, self.num_elites)  # (B, E, H, D)
-            mean = torch.lerp(elites.mean(1), mean, self.alpha)
-            # the population's deviation: the sample's would divide by zero with one elite
-            std = torch.lerp(elites.std(1, correction=0), std, self.alpha).clamp_min(self.min_sigma)
+            samples = search.around(mean, std, search.normal(self.num_samples))  # (B, N, H, D)
+            elites, _ = search.cheapest(samples, self.num_elites)  # (B, E, H, D)
+            mean, std = refit(elites, mean, std, self.alpha)
+            std = std.clamp_min(self.min_sigma)
         return search.result()

@@ -19,9 +19,10 @@ from cosmos_sdk_policies.reward_objective import running
 @final
 @dataclass(frozen=True, eq=False)
 class GoalState:
-    """Cost (B,): squared distance to the goal at the nearest state, and a little of the mean over all states.
+    """Cost (B,): squared distance to the goal at the best state, and a little of the mean over all states.
 
-    The nearest state makes reaching the goal count whenever it happens; the mean makes an earlier one better.
+    The best state makes reaching the goal count whenever it happens. What makes an earlier one better is `step_cost`:
+    the price of time is the same wherever the detour leads, while the mean forbids a detour that leads far away.
     """
 
     goal: Tensor  # (P,) or (B, P), in the units of the readout
@@ -30,11 +31,12 @@ class GoalState:
     )
     angles: Sequence[int] = ()  # components in radians, compared the short way round
     mean_weight: float = 0.05
+    step_cost: float = 0.0  # of each state later
     every: int = 1  # only each `every`-th state counts, the last of a block
     readout: str = "state"
     terminated: str | None = None  # a head: after the ending that it predicts, no state counts
 
-    def rows(self, index: slice) -> GoalState:
+    def rows(self, index: slice | Tensor) -> GoalState:
         """The same for some of the worlds."""
         return replace(self, goal=self.goal[index]) if self.goal.ndim == 2 else self
 
@@ -58,7 +60,7 @@ class GoalState:
         distance = ((error / torch.as_tensor(self.scale).to(error)) ** 2).sum(2)  # (B, K / chunk)
         if self.terminated is not None:
             distance = self._until_end(distance, rollout, self.terminated)
-        return nearest(distance[:, self.every - 1 :: self.every], self.mean_weight)
+        return nearest(distance[:, self.every - 1 :: self.every], self.mean_weight, self.step_cost)
 
     def _until_end(self, distance: Tensor, rollout: Rollout, terminated: str) -> Tensor:
         """After a predicted ending the last state stands."""
@@ -74,10 +76,11 @@ class GoalState:
         return distance.gather(1, place)
 
 
-def nearest(distance: Tensor, mean_weight: float) -> Tensor:
-    """(B,): the least of the distances (B, n), plus `mean_weight` times their mean."""
+def nearest(distance: Tensor, mean_weight: float, step_cost: float = 0.0) -> Tensor:
+    """(B,): min_k D_k + k `step_cost` of the distances D (B, n), plus `mean_weight` times their mean."""
     if not distance.shape[1]:
         raise ShapeError(
             "the plan", "too short: no state counts", "a horizon of at least `every` states"
         )
-    return distance.amin(1) + mean_weight * distance.mean(1)
+    late = step_cost * torch.arange(distance.shape[1], device=distance.device)
+    return (distance + late).amin(1) + mean_weight * distance.mean(1)

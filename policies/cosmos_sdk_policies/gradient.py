@@ -12,10 +12,12 @@ from cosmos_sdk.protocols import Objective, PlanResult
 from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Signals, WorldState
 from cosmos_sdk.world import WorldModel
+from cosmos_sdk_policies.aliases import accepts_aliases
 from cosmos_sdk_policies.search import NOTHING, Search, check_settings
 
 
 @final
+@accepts_aliases
 @dataclass(frozen=True)
 class Gradient:
     """Planner: `num_samples` plans descend at once, the first from the first guess, the others from around it.
@@ -59,13 +61,15 @@ class Gradient:
             )
             remedy = "Plan with 'cem', 'icem', 'mppi' or 'random-shooting', which only sample."
             raise PluginError(type(world.backend).__name__, reason, remedy)
+        state = state.map(torch.detach)
         search = Search(self, world, state, objective, rng, given, previous)
-        noise = search.normal(self.num_samples)  # (B, N, H, D)
-        noise[:, 0] = 0
-        plans = (search.first_guess()[:, None] + self.sigma * noise).clamp(-1, 1).requires_grad_()
+        noise = search.normal(self.num_samples)
+        spread = torch.full_like(search.guess, self.sigma)
+        plans = search.around(search.guess, spread, noise).requires_grad_()  # (B, N, H, D)
         adam = torch.optim.Adam([plans], self.learning_rate, self.betas)
         for _ in search.iterations(deadline):
-            costs = search.evaluate(plans)  # (B, N)
+            costs = search.costs(plans)  # (B, N)
+            search.keep(plans.detach(), costs.detach())
             (slope,) = torch.autograd.grad(costs.sum(), plans)
             plans.grad = slope.nan_to_num(
                 0.0, 0.0, 0.0

@@ -12,7 +12,8 @@ from cosmos_sdk.protocols import Objective, PlanResult
 from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Signals, WorldState
 from cosmos_sdk.world import WorldModel
-from cosmos_sdk_policies.search import NOTHING, Search, check_settings, elites_of
+from cosmos_sdk_policies.aliases import accepts_aliases
+from cosmos_sdk_policies.search import NOTHING, Search, check_settings, refit
 
 
 def coloured(white: Tensor, beta: float) -> Tensor:
@@ -30,6 +31,7 @@ def coloured(white: Tensor, beta: float) -> Tensor:
 
 
 @final
+@accepts_aliases
 @dataclass(frozen=True)
 class ICEM:
     """Planner: CEM with coloured noise, elites that stay candidates, and a population that shrinks.
@@ -69,21 +71,17 @@ class ICEM:
     ) -> PlanResult:
         """See `cosmos_sdk.protocols.Planner`."""
         search = Search(self, world, state, objective, rng, given, previous)
-        mean = search.first_guess()  # (B, H, D)
+        mean = search.guess  # (B, H, D)
         std = torch.full_like(mean, self.sigma)
         kept = mean[:, None][:, :0]  # (B, 0, H, D)
         fewest = min(2 * self.num_elites, self.num_samples)
         for iteration in search.iterations(deadline):
             num_samples = max(int(self.num_samples * self.population_decay**-iteration), fewest)
             noise = coloured(search.normal(num_samples), self.noise_beta)  # (B, N, H, D)
-            noise[:, 0] = 0
-            samples = (mean[:, None] + std[:, None] * noise).clamp(-1, 1)
+            samples = search.around(mean, std, noise)
             candidates = torch.cat((samples, kept), 1)
-            costs = search.evaluate(candidates)
-            elites, _ = elites_of(
-                candidates, costs, self.num_elites
-            )  # (B, E, H, D), cheapest first
+            elites, _ = search.cheapest(candidates, self.num_elites)  # (B, E, H, D)
             kept = elites[:, : self.num_kept_elites]
-            mean = torch.lerp(elites.mean(1), mean, self.alpha)
-            std = torch.lerp(elites.std(1, correction=0), std, self.alpha).clamp_min(self.min_sigma)
+            mean, std = refit(elites, mean, std, self.alpha)
+            std = std.clamp_min(self.min_sigma)
         return search.result()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, final
@@ -18,7 +17,10 @@ from cosmos_sdk.protocols import Objective, Planner, PlanResult
 from cosmos_sdk.rng import PLANNER, Rng
 from cosmos_sdk.state import Masked, Signals, WorldState
 from cosmos_sdk.world import WorldModel
-from cosmos_sdk_policies.search import NOTHING
+from cosmos_sdk_policies.search import NOTHING, rows_of
+from cosmos_sdk_policies.sight import Sight, views_of
+
+__all__ = ["MPCPolicy", "shifted", "views_of"]
 
 
 def shifted(plan: PlanResult, num_frames: int) -> PlanResult | None:
@@ -27,30 +29,23 @@ def shifted(plan: PlanResult, num_frames: int) -> PlanResult | None:
     return replace(plan, actions=rest) if rest.shape[1] else None
 
 
-def views_of(observation: Any) -> NDArray[np.uint8]:
-    """Frames (V, h, w, 3) of an observation: an image (h, w, 3), images (V, h, w, 3), or a mapping that holds images.
-
-    Of a mapping, its entries of three axes and type uint8 are the views, in their order.
-    """
-    if isinstance(observation, Mapping):
-        entries = [np.asarray(value) for value in observation.values()]
-        observation = [entry for entry in entries if entry.dtype == np.uint8 and entry.ndim == 3]
-    frames = np.asarray(observation)
-    frames = frames[None] if frames.ndim == 3 else frames
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-        raise ShapeError(
-            "observation", f"{frames.shape} {frames.dtype}", "(h, w, 3) or (V, h, w, 3) uint8, RGB"
-        )
-    return frames
-
-
 @final
 class MPCPolicy:
-    """Policy of one real environment: executes `replan_every` actions of a plan, then plans again.
+    """Policy of one real environment, or of a vector of them: executes `replan_every` actions of a plan, plans again.
 
     It keeps the last `context` frames and the actions between them. Each time it plans, it enters the world with them
     by `world.reset`: imagination starts from what was really seen, and the search from the rest of the last plan.
     Actions are those that the world takes; converting them for an environment that takes others is the caller's.
+
+    With `num_envs` it takes observations of B slots and gives B actions. The slots whose plan is used up are planned in
+    one call; what a slot does depends on no other. A slot that begins an episode is told by `reset(slots=...)`:
+
+    ```python
+    observations, _ = envs.reset(seed=0)
+    while ...:
+        observations, _, terminated, truncated, _ = envs.step(policy.act(observations))
+        policy.reset(slots=terminated | truncated)  # AutoresetMode.SAME_STEP; in NEXT_STEP mode, one step later
+    ```
     """
 
     def __init__(
@@ -60,87 +55,163 @@ class MPCPolicy:
         objective: Objective,
         replan_every: int = 5,
         *,
+        num_envs: int | None = None,
         signal: str = "action",
         start: Signals = NOTHING,
         given: Signals = NOTHING,
         deadline: float | None = None,
         views: Callable[[Any], NDArray[np.uint8]] = views_of,
         enter: Callable[[], WorldState] | None = None,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
     ) -> None:
         """See the class.
 
         Args:
             planner: plans `signal`; a plan must have at least `replan_every` frames.
             world: the world to plan in.
-            objective: what to minimise.
+            objective: what to minimise; with a goal for each slot if it has `rows`. It may be replaced at any time.
             replan_every: frames between two plans.
+            num_envs: B, of a vector environment; None for one environment, whose observations have no batch axis.
             signal: the name of the action among the world's signals.
-            start: once-per-episode signals, (1, ...).
-            given: signals fixed during every plan, (1, K, ...).
-            deadline: seconds for one plan.
-            views: takes the frames (V, h, w, 3) out of an observation.
-            enter: gives the world's state now, one row, where it comes from elsewhere than from frames: a true
-                simulator as the world is entered by its own state. Observations are then not looked at.
+            start: once-per-episode signals, (1 | B, ...).
+            given: signals fixed during every plan, (1 | B, K, ...).
+            deadline: seconds for one call of the planner.
+            views: takes the frames (V, h, w, 3) out of one observation.
+            enter: gives the world's state now, one row per slot, where it comes from elsewhere than from frames: a
+                true simulator as the world is entered by its own state. Observations are then not looked at.
             seed: of the planning noise; see `reset`.
         """
-        if replan_every < 1:
-            raise ConfigError([f"MPCPolicy: replan_every is {replan_every}; expected at least 1"])
+        for name, count in (("replan_every", replan_every), ("num_envs", num_envs)):
+            if count is not None and count < 1:
+                raise ConfigError([f"MPCPolicy: {name} is {count}; expected at least 1"])
         self.planner, self.world, self.objective = planner, world, objective
         self.replan_every, self.signal, self.deadline = replan_every, signal, deadline
-        self._start, self._given, self._views = start, given, views
-        self._enter = self._see if enter is None else enter
-        self._sees = enter is None
+        self.num_envs = num_envs
+        self._rows = num_envs or 1
+        self._start, self._given, self._enter = start, given, enter
+        self._sight = Sight(world.backend.context, self._rows, views)
         self.reset(seed)
 
-    def reset(self, seed: int | None = None) -> None:
-        """A new episode: forgets frames, actions and the plan. Without a seed the last one is used again."""
-        self._seed = self._seed if seed is None else seed
-        context = self.world.backend.context
-        self._frames: deque[NDArray[np.uint8]] = deque(maxlen=context)
-        self._actions: deque[Tensor | None] = deque(maxlen=context)  # entry k led to frame k
-        self._taken: Tensor | None = None  # the action that leads to the next observation
-        self._step = 0  # since the episode began
-        self.plan: PlanResult | None = None  # the newest
-        self.seconds: list[float] = []  # per decision, entering the world included
+    def reset(
+        self, seed: int | Sequence[int] | None = None, slots: NDArray[np.bool_] | None = None
+    ) -> None:
+        """New episodes: forgets frames, actions and plans.
+
+        Args:
+            seed: slot b gets seed + b, or its own of a sequence. Without one the last is used again, from its beginning
+                where all slots begin anew, and going on where only some do.
+            slots: (B,) bool, which of them; by default all.
+        """
+        if slots is None:
+            numbers = self._seeds(seed)
+            self._seed = self._seed if numbers is None else numbers
+            self._clock = torch.zeros(self._rows, dtype=torch.int64)  # frames on this seed
+            self._place = torch.zeros(self._rows, dtype=torch.int64)  # frames of the plan executed
+            self._plans: Tensor | None = None  # (B, K, *); NaN where there is none
+            self._taken: Tensor | None = None  # (B, *), led to by the last observation
+            self._sight.forget(torch.ones(self._rows, dtype=torch.bool))
+            self.plan: PlanResult | None = None  # the newest, of the rows that were planned
+            self.seconds: list[float] = []  # per call of the planner, entering the world included
+            return
+        chosen = torch.as_tensor(slots, dtype=torch.bool)
+        if chosen.shape != (self._rows,):
+            raise ShapeError("slots", tuple(chosen.shape), f"({self._rows},) bool")
+        if (numbers := self._seeds(seed)) is not None:
+            self._seed = torch.where(chosen, numbers, self._seed)
+            self._clock = self._clock.masked_fill(chosen, 0)
+        self._place = self._place.masked_fill(chosen, 0)
+        self._sight.forget(chosen)
+        if self._plans is not None:
+            self._plans[chosen] = torch.nan
 
     def act(self, observation: Any) -> NDArray[Any]:
-        """The action (*space.shape) for the newest observation. Call it once per frame of the environment."""
-        if self._sees:
-            self._frames.append(self._views(observation))
-            self._actions.append(self._taken)
-        place = self._step % self.replan_every
-        if place == 0:
-            self.plan = self._plan()
-        assert self.plan is not None
-        self._taken = self.plan.actions[0, place]
-        self._step += 1
-        return self._taken.cpu().numpy()
+        """The action (*space.shape) for the newest observation; (B, *space.shape) with `num_envs`. Once a frame."""
+        if self._enter is None:
+            batch = [observation] if self.num_envs is None else observation
+            self._sight.see(batch, self._taken)
+        due = self._place % self.replan_every == 0
+        if due.any():
+            self._replan(due)
+        assert self._plans is not None
+        action = self._plans[torch.arange(self._rows), self._place]  # (B, *)
+        self._place, self._clock = self._place + 1, self._clock + 1
+        self._taken = action.to(self._dtype)
+        given = self._taken.numpy()
+        return given[0] if self.num_envs is None else given
 
-    def _plan(self) -> PlanResult:
+    def _replan(self, due: Tensor) -> None:
         begin = perf_counter()
-        previous = None if self.plan is None else shifted(self.plan, self.replan_every)
-        rng = Rng(torch.tensor([self._seed]), torch.tensor([self._step]), PLANNER)
-        state = self._enter()
+        rows = due.nonzero().flatten()
+        state = self._enter().rows(rows) if self._enter is not None else self._look(rows)
+        objective = self.objective
+        if len(rows) < self._rows:
+            objective = rows_of(objective, rows)
         plan = self.planner.plan(
-            self.world, state, self.objective, rng, self._given, previous, self.deadline
+            self.world,
+            state,
+            objective,
+            Rng(self._seed[rows], self._clock[rows], PLANNER),
+            _rows_of(self._given, rows),
+            self._previous(rows),
+            self.deadline,
         )
         self.seconds.append(perf_counter() - begin)
-        if plan.actions.shape[1] < self.replan_every:
-            frames = plan.actions.shape[1]
-            raise ConfigError(
-                [f"MPCPolicy: replan_every is {self.replan_every}, and plans have {frames} frames"]
-            )
-        return plan
+        frames = plan.actions.shape[1]
+        if frames < self.replan_every:
+            problem = f"replan_every is {self.replan_every}, and plans have {frames} frames"
+            raise ConfigError([f"MPCPolicy: {problem}"])
+        self.plan, self._dtype = plan, plan.actions.dtype
+        actions = plan.actions.cpu()
+        # a plan that can be absent holds NaN there, so whole numbers are kept as floats
+        actions = actions if actions.is_floating_point() else actions.double()
+        if self._plans is None or self._plans.shape[1:] != actions.shape[1:]:
+            self._plans = actions.new_full((self._rows, *actions.shape[1:]), torch.nan)
+        self._plans[rows] = actions
+        self._place[rows] = 0
 
-    def _see(self) -> WorldState:
-        """The world's state (one row) now, from the frames and actions of the real environment."""
-        frames = torch.from_numpy(np.stack(self._frames)).movedim(-1, -3)[
-            None
-        ]  # (1, F, V, 3, h, w)
-        blank = torch.zeros(self.world.conditioners[self.signal].space.shape)  # pyright: ignore
-        actions = [blank if action is None else action.to(blank) for action in self._actions]
-        known = [action is not None for action in self._actions]
-        history = {self.signal: Masked(torch.stack(actions)[None], torch.tensor([known]))}
+    def _previous(self, rows: Tensor) -> PlanResult | None:
+        """What is left of the last plans of some rows."""
+        if self._plans is None or self.plan is None:
+            return None
+        rest = self._plans[rows, self.replan_every :]
+        if not rest.shape[1] or rest.isnan().all():
+            return None
+        unknown = rest.new_full((len(rows),), torch.nan)
+        return PlanResult(rest, unknown, unknown[:, None], self.plan.seconds)
+
+    def _look(self, rows: Tensor) -> WorldState:
+        """The world's state now, of some rows, from the frames and actions of the real environments."""
+        space: Any = self.world.conditioners[self.signal].space
+        whole = np.issubdtype(space.dtype, np.integer)
+        idle = torch.zeros(space.shape or (), dtype=torch.int64 if whole else torch.float32)
+        frames, history = self._sight.recall(rows, idle)
+        start = _rows_of(self._start, rows)
         with torch.no_grad():
-            return self.world.reset(frames, self._start, torch.tensor([self._seed]), history)
+            return self.world.reset(frames, start, self._seed[rows], {self.signal: history})
+
+    def _seeds(self, seed: int | Sequence[int] | None) -> Tensor | None:
+        if seed is None:
+            return None
+        if isinstance(seed, int):
+            return torch.arange(self._rows) + seed
+        numbers = torch.as_tensor(list(seed), dtype=torch.int64)
+        if numbers.shape != (self._rows,):
+            raise ShapeError("seed", tuple(numbers.shape), f"a number, or {self._rows} of them")
+        return numbers
+
+
+def _rows_of(signals: Signals, rows: Tensor) -> dict[str, Tensor | Masked]:
+    """The signals of some slots; those given once are everybody's."""
+    chosen: dict[str, Tensor | Masked] = {}
+    for name, signal in signals.items():
+        if isinstance(signal, Masked):
+            chosen[name] = Masked(_pick(signal.values, rows), _pick(signal.mask, rows))
+        else:
+            chosen[name] = _pick(signal, rows)
+    return chosen
+
+
+def _pick(tensor: Tensor, rows: Tensor) -> Tensor:
+    if tensor.shape[0] == 1:
+        return tensor.expand(len(rows), *tensor.shape[1:])
+    return tensor[rows]

@@ -11,10 +11,12 @@ from cosmos_sdk.protocols import Objective, PlanResult
 from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Signals, WorldState
 from cosmos_sdk.world import WorldModel
-from cosmos_sdk_policies.search import NOTHING, Search, check_settings, elites_of
+from cosmos_sdk_policies.aliases import accepts_aliases
+from cosmos_sdk_policies.search import NOTHING, Search, check_settings
 
 
 @final
+@accepts_aliases
 @dataclass(frozen=True)
 class MPPI:
     """Planner: the mean moves to all elites, each weighted by exp(-cost / temperature).
@@ -50,14 +52,11 @@ class MPPI:
     ) -> PlanResult:
         """See `cosmos_sdk.protocols.Planner`; the mean itself is always a candidate."""
         search = Search(self, world, state, objective, rng, given, previous)
-        mean = search.first_guess()  # (B, H, D)
+        mean = search.guess  # (B, H, D)
         std = torch.full_like(mean, self.sigma)
         for _ in search.iterations(deadline):
-            noise = search.normal(self.num_samples)  # (B, N, H, D)
-            noise[:, 0] = 0
-            samples = (mean[:, None] + std[:, None] * noise).clamp(-1, 1)
-            costs = search.evaluate(samples)  # (B, N)
-            elites, elite_costs = elites_of(samples, costs, self.num_elites)  # (B, E, H, D)
+            samples = search.around(mean, std, search.normal(self.num_samples))  # (B, N, H, D)
+            elites, elite_costs = search.cheapest(samples, self.num_elites)  # (B, E, H, D)
             weights = torch.softmax((elite_costs[:, :1] - elite_costs) / self.temperature, 1)
             weights = weights[:, :, None, None].to(elites)  # (B, E, 1, 1)
             mean = (weights * elites).sum(1)

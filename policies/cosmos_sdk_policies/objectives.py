@@ -1,4 +1,4 @@
-"""Objectives made of actions, and of other objectives."""
+"""Objectives made of actions, of what the world doubts, and of other objectives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch import Tensor
 from cosmos_sdk.errors import UnknownNameError
 from cosmos_sdk.protocols import Objective, Rollout
 from cosmos_sdk.state import Control
-from cosmos_sdk_policies.search import PerRow
+from cosmos_sdk_policies.reward_objective import discounted
+from cosmos_sdk_policies.search import rows_of
 
 
 @final
@@ -39,6 +40,24 @@ class ActionPenalty:
 
 @final
 @dataclass(frozen=True)
+class UncertaintyPenalty:
+    """Cost (B,): the discounted sum of a head's values, such as the disagreement of an ensemble.
+
+    Beside `RewardObjective` with the same discount, weight w makes it MOPO's penalised reward r - w u
+    (Yu et al. 2020, arXiv:2005.13239): a plan is worth less where the world does not know.
+    """
+
+    discount: float = 0.99  # per frame
+    head: str = "uncertainty"
+    terminated: str = "terminated"  # nothing counts after a predicted end
+
+    def cost(self, rollout: Rollout, control: Control) -> Tensor:
+        """Raises UnknownNameError if the world has no such head."""
+        return discounted(rollout, self.head, self.discount, self.terminated)
+
+
+@final
+@dataclass(frozen=True)
 class WeightedSum:
     """Cost (B,): the sum of weight times cost, for terms (weight, objective)."""
 
@@ -49,14 +68,9 @@ class WeightedSum:
         """Whether any term does."""
         return any(getattr(objective, "needs_latents", False) for _, objective in self.terms)
 
-    def rows(self, index: slice) -> WeightedSum:
+    def rows(self, index: slice | Tensor) -> WeightedSum:
         """The same for some of the worlds."""
-        return WeightedSum(
-            [
-                (weight, term.rows(index) if isinstance(term, PerRow) else term)
-                for weight, term in self.terms
-            ]
-        )
+        return WeightedSum([(weight, rows_of(term, index)) for weight, term in self.terms])
 
     def cost(self, rollout: Rollout, control: Control) -> Tensor:
         """See the terms."""

@@ -11,13 +11,15 @@ from cosmos_sdk.protocols import Objective, PlanResult
 from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Signals, WorldState
 from cosmos_sdk.world import WorldModel
+from cosmos_sdk_policies.aliases import accepts_aliases
 from cosmos_sdk_policies.search import NOTHING, Search, check_settings
 
 
 @final
+@accepts_aliases
 @dataclass(frozen=True)
 class RandomShooting:
-    """Planner: the best of `num_iterations` x `num_samples` plans, uniform in the action box.
+    """Planner: the best of `num_iterations` x `num_samples` plans, uniform in the action box or over the choices.
 
     A plan has `horizon` blocks of `action_block` frames, in which one action is held.
     """
@@ -44,9 +46,10 @@ class RandomShooting:
         deadline: float | None = None,
     ) -> PlanResult:
         """See `cosmos_sdk.protocols.Planner`; the first candidate is the rest of the previous plan."""
-        search = Search(self, world, state, objective, rng, given, previous)
-        guess = search.first_guess()[:, None]  # (B, 1, H, D)
+        search = Search(self, world, state, objective, rng, given, previous, over=None)
+        guess = search.guess[:, None]  # (B, 1, H, D)
         for _ in search.iterations(deadline):
-            samples = torch.cat((guess, search.uniform(self.num_samples)[:, 1:]), 1)  # (B, N, H, D)
-            search.evaluate(samples)
+            uniform = search.coordinates.spread(search.uniform(self.num_samples))  # (B, N, H, D)
+            samples = torch.cat((guess, uniform[:, 1:]), 1)
+            search.cheapest(samples)
         return search.result()

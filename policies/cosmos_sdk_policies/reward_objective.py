@@ -28,11 +28,16 @@ class RewardObjective:
 
     def cost(self, rollout: Rollout, control: Control) -> Tensor:
         """Raises UnknownNameError without the reward head."""
-        rewards = per_frame(rollout, self.reward)  # (B, K)
-        powers = torch.arange(rewards.shape[1], device=rewards.device)
-        weights = self.discount**powers * running(rollout, self.terminated, rewards)
-        # where nothing can count any more, not even a NaN of the head does
-        return -torch.where(weights > 0, weights * rewards, torch.zeros_like(rewards)).sum(1)
+        return -discounted(rollout, self.reward, self.discount, self.terminated)
+
+
+def discounted(rollout: Rollout, name: str, discount: float, terminated: str) -> Tensor:
+    """The discounted sum (B,) of a head's values per frame, weighted by the probability that the episode still runs."""
+    values = per_frame(rollout, name)  # (B, K)
+    powers = torch.arange(values.shape[1], device=values.device)
+    weights = discount**powers * running(rollout, terminated, values)
+    # where nothing can count any more, not even a NaN of the head does
+    return torch.where(weights > 0, weights * values, torch.zeros_like(values)).sum(1)
 
 
 def per_frame(rollout: Rollout, name: str) -> Tensor:

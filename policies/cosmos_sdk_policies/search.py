@@ -1,26 +1,32 @@
 """What every planner shares: candidates are imagined and priced, the best is kept, time is watched.
 
-A planner searches in unit coordinates: plans (B, N, H, D) of H blocks with D = prod(space.shape), each in [-1, 1].
+A planner searches in unit coordinates (`coordinates`): plans (B, N, H, D) of H blocks with D = prod(space.shape).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter
-from typing import Protocol, final, runtime_checkable
+from typing import Protocol, final
 
-import numpy as np
 import torch
-from gymnasium import spaces
 from torch import Tensor
 
 from cosmos_sdk import control
-from cosmos_sdk.errors import ConfigError, ShapeError, SignalError, UnknownNameError
+from cosmos_sdk.errors import (
+    ConfigError,
+    CosmosError,
+    ShapeError,
+    SignalError,
+    UnknownNameError,
+)
 from cosmos_sdk.protocols import Objective, PlanResult
-from cosmos_sdk.rng import PLANNER, Rng
+from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Control, Masked, Signals, WorldState
+from cosmos_sdk.unrolling import ahead
 from cosmos_sdk.world import WorldModel
+from cosmos_sdk_policies.coordinates import Box, Choices, fitting
 
 WORST = 1e30  # what a candidate costs whose cost is not finite; infinity itself would turn weighted means into NaN
 NOTHING: Signals = {}
@@ -43,11 +49,10 @@ class Settings(Protocol):
     def batch_size(self) -> int: ...  # candidates that are imagined at once: bounds the memory
 
 
-@runtime_checkable
-class PerRow(Protocol):
-    """An objective that differs between worlds, such as one goal each: `rows` selects, as in WorldState."""
-
-    def rows(self, index: slice) -> Objective: ...
+def rows_of(objective: Objective, index: slice | Tensor) -> Objective:
+    """The objective of some worlds, as `WorldState.rows` selects them; one without `rows` is the same for all."""
+    select = getattr(objective, "rows", None)
+    return objective if select is None else select(index)
 
 
 def check_settings(planner: Settings, **counts: int) -> None:
@@ -83,63 +88,58 @@ class Search:
         rng: Rng,
         given: Signals = NOTHING,
         previous: PlanResult | None = None,
+        over: type[Box] | type[Choices] | None = Box,
     ) -> None:
-        """Starts the clock and reseeds the state.
+        """Starts the clock and reseeds the state; `over` says what the planner searches, None for whatever there is.
 
         Raises:
             UnknownNameError: the world takes no signal of the planned name.
-            SignalError: that signal has no finite bounds, or is given as well.
+            SignalError: that signal is of a kind that the planner does not search, or is given as well.
             ShapeError: `rng`, `given` or `previous` do not fit the state.
         """
         self._begin = perf_counter()
         if len(rng) != len(state):
             raise ShapeError("rng", f"{len(rng)} rows", f"{len(state)}, one per world")
         self.settings, self.world = settings, world
-        self.low, self.high, self._shape = _bounds(world, settings.signal, state)
-        blocks = settings.horizon * settings.action_block
-        self.num_frames = math.ceil(blocks / world.backend.chunk) * world.backend.chunk  # K
-        self.size = (settings.horizon, math.prod(self._shape))  # (H, D)
-        state = state.map(torch.detach).reseed(rng.integers())
-        self.rng = Rng(rng.integers(), torch.zeros_like(rng.time), PLANNER)
+        dtype = world.dtype
+        self.coordinates = _coordinates(world, settings.signal, state, dtype, over)
+        frames = settings.horizon * settings.action_block
+        self.num_frames = math.ceil(frames / world.backend.chunk) * world.backend.chunk  # K
+        self.size = (settings.horizon, math.prod(self.coordinates.shape))  # (H, D)
+        self._dtype = dtype if isinstance(self.coordinates, Box) else torch.int64
+        seeds = rng.integers()  # torch's generator and Philox have nothing in common but the number
+        state = state.reseed(seeds)
+        self._noise = [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]
         slots = [slice(row, row + 1) for row in range(len(state))]
-        self._states = [state.rows(slot) for slot in slots]
-        self._given = [self._take(given, slot) for slot in slots]
-        self._objectives = [
-            objective.rows(s) if isinstance(objective, PerRow) else objective for s in slots
-        ]
-        self._previous = previous
-        self._plan: Tensor | None = None  # (B, H, D)
-        self._trace: list[Tensor] = []  # best costs so far, each (B,)
+        self.states = [state.rows(slot) for slot in slots] if len(slots) > 1 else [state]
+        others = [self._take(given, slot, dtype) for slot in slots]
+        objectives = [rows_of(objective, slot) for slot in slots]
+        parts = zip(self.states, others, objectives, strict=True)
+        self._presents = [Present(*part) for part in parts]
+        # what the search begins with, (B, H, D), and in which rows it is a last plan, (B,) bool
+        self.guess, self.warm = self._begin_with(previous)
+        self._rows = torch.arange(len(state), device=self.guess.device)
+        # the best of each iteration: cost (B,) and plan (B, H, D)
+        self._found: list[tuple[Tensor, Tensor]] = []
 
-    def first_guess(self) -> Tensor:
-        """The caller's last plan from now on, its last action held; without one the middle of the box. (B, H, D).
-
-        A row of NaN in `previous.actions` has no last plan: its episode has just begun.
-        """
-        guess = self.low.new_zeros(len(self._states), *self.size)
-        if self._previous is None or not self._previous.actions.shape[1]:
-            return guess
-        actions = self._previous.actions.to(guess).flatten(2)  # (B, K', D)
-        if actions.shape[::2] != guess.shape[::2]:
-            got = tuple(self._previous.actions.shape)
-            raise ShapeError("previous.actions", got, f"({len(guess)}, frames, {self._shape})")
-        num_blocks, block = self.settings.horizon, self.settings.action_block
-        frames = torch.arange(num_blocks * block, device=guess.device).clamp_max(
-            actions.shape[1] - 1
-        )
-        held = actions[:, frames].view(len(guess), num_blocks, block, -1).mean(2)  # (B, H, D)
-        reach = (self.high - self.low).clamp_min(torch.finfo(guess.dtype).tiny)
-        unit = 2 * (held - self.low) / reach - 1
-        cold = unit.isnan().flatten(1).any(1)
-        return torch.where(cold[:, None, None], guess, unit.clamp(-1, 1))
+    @property
+    def choices(self) -> Choices:
+        """The coordinates of a planner that searches choices."""
+        assert isinstance(self.coordinates, Choices)
+        return self.coordinates
 
     def normal(self, num_samples: int) -> Tensor:
         """Standard normal values (B, num_samples, H, D), each row its own."""
-        return self.rng.normal(num_samples, *self.size).to(self.low)
+        return self._draw(torch.randn, num_samples).to(self.guess)
 
     def uniform(self, num_samples: int) -> Tensor:
-        """Uniform values (B, num_samples, H, D) in (-1, 1), each row its own."""
-        return 2 * self.rng.uniform(num_samples, *self.size).to(self.low) - 1
+        """Uniform values (B, num_samples, H, D) in [0, 1), each row its own."""
+        return self._draw(torch.rand, num_samples).to(self.guess.device)
+
+    def around(self, centre: Tensor, spread: Tensor, noise: Tensor) -> Tensor:
+        """Plans (B, N, H, D) in the box: centre (B, H, D) plus spread times noise; the first is the centre."""
+        noise[:, 0] = 0
+        return torch.addcmul(centre[:, None], spread[:, None], noise).clamp_(-1, 1)
 
     def iterations(self, deadline: float | None) -> Iterator[int]:
         """Counts iterations; ends early where another one, as long as the longest, would pass the deadline (seconds).
@@ -154,125 +154,177 @@ class Search:
             yield iteration
             longest = max(longest, perf_counter() - now)
 
-    def evaluate(self, plans: Tensor) -> Tensor:
-        """Costs (B, N) of plans (B, N, H, D). What is not finite costs WORST; the best plan so far is kept."""
-        costs = torch.stack([self._price(row, plan) for row, plan in enumerate(plans)])  # (B, N)
-        costs = torch.where(costs.isfinite(), costs, torch.full_like(costs, WORST))
-        self._keep(plans.detach(), costs.detach())
-        return costs
+    def costs(self, plans: Tensor) -> Tensor:
+        """Costs (B, N) of plans (B, N, H, D); what is not finite costs WORST."""
+        rows = [self._price(row, plan) for row, plan in enumerate(plans)]
+        costs = rows[0][None] if len(rows) == 1 else torch.stack(rows)
+        return costs.nan_to_num(WORST, WORST, WORST)
+
+    def keep(self, plans: Tensor, costs: Tensor, num_elites: int = 1) -> tuple[Tensor, Tensor]:
+        """The cheapest plans (B, E, H, D) of an iteration and their costs (B, E), cheapest first; the best is kept."""
+        costs, index = costs.topk(min(num_elites, costs.shape[1]), dim=1, largest=False)
+        elites = plans.gather(1, index[:, :, None, None].expand(-1, -1, *plans.shape[2:]))
+        self._found.append((costs[:, 0], elites[:, 0]))
+        return elites, costs
+
+    def cheapest(self, plans: Tensor, num_elites: int = 1) -> tuple[Tensor, Tensor]:
+        """Prices plans (B, N, H, D) and keeps; see `keep`."""
+        return self.keep(plans, self.costs(plans), num_elites)
 
     def actions(self, plans: Tensor) -> Tensor:
         """The actions (n, K, *space.shape) of plans (n, H, D): blocks held, inside the bounds.
 
         Where the backend's chunk does not divide H blocks, the last block is held until it does.
         """
-        actions = self.low + (self.high - self.low) * (plans + 1) / 2
-        # the affine map may pass a bound by a rounding error; cutting that off must not stop gradients
-        actions = actions + (actions.clamp(self.low, self.high) - actions).detach()
-        frames = torch.arange(self.num_frames, device=plans.device) // self.settings.action_block
-        held = actions[:, frames.clamp_max(self.settings.horizon - 1)]  # (n, K, D)
-        return held.reshape(*held.shape[:2], *self._shape)
+        actions = self.coordinates.action(plans)
+        if self.num_frames > self.settings.horizon:
+            frames = torch.arange(self.num_frames, device=plans.device)
+            block = (frames // self.settings.action_block).clamp_max(self.settings.horizon - 1)
+            actions = actions.index_select(1, block)  # (n, K, D)
+        return actions.view(-1, self.num_frames, *self.coordinates.shape).to(self._dtype)
 
     def result(self) -> PlanResult:
-        """The best plan of each world so far."""
-        assert self._plan is not None, "result() stands after evaluate()"
-        trace = torch.stack(self._trace, 1)  # (B, iterations)
-        actions = self.actions(self._plan).clamp(
-            self.low.view(self._shape), self.high.view(self._shape)
-        )
+        """The best plan of each world so far.
+
+        Raises:
+            CosmosError: a world in which no candidate had a finite cost.
+        """
+        costs = torch.stack([cost for cost, _ in self._found], 1)  # (B, iterations)
+        trace = costs.cummin(1).values
+        if (lost := (trace[:, -1] >= WORST)).any():
+            rows = lost.nonzero().flatten().tolist()
+            raise CosmosError(
+                f"No candidate has a finite cost in row {rows} of {len(lost)}: the world, one of its heads or the "
+                "objective gives NaN or infinity there. Look at world.rollout(state, signals).values."
+            )
+        plans = torch.stack([plan for _, plan in self._found], 1)  # (B, iterations, H, D)
+        actions = self.actions(plans[self._rows, costs.argmin(1)])
         return PlanResult(actions, trace[:, -1], trace, perf_counter() - self._begin)
+
+    def _draw(self, draw: Callable[..., Tensor], num_samples: int) -> Tensor:
+        size = (1, num_samples, *self.size)
+        rows = [draw(size, generator=noise) for noise in self._noise]
+        return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+    def _begin_with(self, previous: PlanResult | None) -> tuple[Tensor, Tensor]:
+        """The caller's last plan from now on, its last action held; without one the middle of the space.
+
+        A row of NaN in `previous.actions` has no last plan: its episode has just begun.
+        """
+        rows, shape = len(self.states), self.coordinates.shape
+        guess = self.coordinates.middle(rows, self.size)
+        if previous is None or not previous.actions.shape[1]:
+            return guess, torch.zeros(rows, dtype=torch.bool, device=guess.device)
+        got, last = tuple(previous.actions.shape), previous.actions.shape[1] - 1
+        if got[0] != rows or got[2:] != shape:
+            raise ShapeError("previous.actions", got, f"({rows}, frames, {shape})")
+        num_blocks, block = self.settings.horizon, self.settings.action_block
+        frames = torch.arange(num_blocks * block).clamp_max(last)
+        actions = previous.actions[:, frames].to(guess.device)
+        blocks = actions.view(rows, num_blocks, block, -1)
+        warm = ~blocks.isnan().flatten(1).any(1)
+        unit = self.coordinates.unit(self.coordinates.held(blocks))  # (B, H, D)
+        return torch.where(warm[:, None, None], unit, guess), warm
 
     def _price(self, row: int, plans: Tensor) -> Tensor:
         """Costs (N,) of the plans (N, H, D) of one world, imagined `batch_size` at a time."""
-        objective = self._objectives[row]
-        keep_latents = bool(getattr(objective, "needs_latents", False))
-        costs: list[Tensor] = []
-        for actions in self.actions(plans).split(self.settings.batch_size):
-            n = len(actions)
-            signals = {name: _expand(signal, n) for name, signal in self._given[row].items()}
-            signals[self.settings.signal] = actions
-            state = self._states[row].branch(n)
-            rollout = self.world.rollout(state, signals, keep_latents)
-            cost = objective.cost(rollout, self._control(state, signals))
-            if cost.shape != (n,):
-                raise ShapeError(
-                    f"the cost of {type(objective).__name__}", tuple(cost.shape), f"({n},)"
-                )
-            costs.append(cost)
-        return torch.cat(costs)
+        actions, most = self.actions(plans), self.settings.batch_size
+        if len(actions) <= most:
+            return self._presents[row].price(self.world, self.settings.signal, actions)
+        parts = actions.split(most)
+        return torch.cat(
+            [self._presents[row].price(self.world, self.settings.signal, p) for p in parts]
+        )
 
-    def _control(self, state: WorldState, signals: Mapping[str, Tensor | Masked]) -> Control:
-        """The raw signals as objectives read them; nothing is embedded a second time."""
-        time = state.time[:, None] + torch.arange(1, self.num_frames + 1, device=state.time.device)
-        filled = control.fill(self.world.conditioners.items(), signals, time, self.world.dtype)
-        return Control(filled, {})
-
-    def _keep(self, plans: Tensor, costs: Tensor) -> None:
-        cost, index = costs.min(1)  # (B,)
-        best = plans[torch.arange(len(plans), device=plans.device), index]  # (B, H, D)
-        if self._plan is not None:
-            better = cost < self._trace[-1]
-            best = torch.where(better[:, None, None], best, self._plan)
-            cost = torch.where(better, cost, self._trace[-1])
-        self._plan = best
-        self._trace.append(cost)
-
-    def _take(self, given: Signals, slot: slice) -> dict[str, Tensor | Masked]:
-        """The given signals of one world, (1, K, ...)."""
-        if self.settings.signal in given:
-            name = self.settings.signal
+    def _take(self, given: Signals, slot: slice, dtype: torch.dtype) -> dict[str, Masked]:
+        """All signals of one world but the planned one, (1, K, ...), masked where they are not given."""
+        name, frames = self.settings.signal, self.num_frames
+        if name in given:
             raise SignalError(
                 f"The signal {name!r} is given, and it is the one to plan. Leave it out of `given`."
             )
+        conditioners = [pair for pair in self.world.conditioners.items() if pair[0] != name]
+        if not conditioners and not given:
+            return {}
         taken: dict[str, Tensor | Masked] = {}
-        for name, signal in given.items():
+        for other, signal in given.items():
             length = (signal.mask if isinstance(signal, Masked) else signal).shape[1]
-            if length < self.num_frames:
-                raise ShapeError(
-                    f"the given signal {name!r}", f"{length} frames", f"at least {self.num_frames}"
-                )
-            frames = slice(self.num_frames)
+            if length < frames:
+                got = f"{length} frames"
+                raise ShapeError(f"the given signal {other!r}", got, f"at least {frames}")
             if isinstance(signal, Masked):
-                taken[name] = Masked(signal.values[slot, frames], signal.mask[slot, frames])
+                taken[other] = Masked(signal.values[slot, :frames], signal.mask[slot, :frames])
             else:
-                taken[name] = signal[slot, frames]
-        return taken
+                taken[other] = signal[slot, :frames]
+        time = ahead(self.states[slot.start], frames)  # (1, K)
+        return control.fill(conditioners, taken, time, dtype)
 
 
-def elites_of(plans: Tensor, costs: Tensor, num_elites: int) -> tuple[Tensor, Tensor]:
-    """The cheapest plans (B, E, H, D) of (B, N, H, D) and their costs (B, E), cheapest first."""
-    costs, index = costs.topk(min(num_elites, costs.shape[1]), dim=1, largest=False)
-    return plans.gather(1, index[:, :, None, None].expand(-1, -1, *plans.shape[2:])), costs
+@final
+class Present:
+    """Where the plans of one world begin, what they want, and which signals are not theirs to choose."""
+
+    def __init__(
+        self, state: WorldState, others: Mapping[str, Masked], objective: Objective
+    ) -> None:
+        self._state, self._others, self._objective = state, others, objective
+        self._needs_latents = bool(getattr(objective, "needs_latents", False))
+        self._branches: dict[int, tuple[WorldState, dict[str, Masked], Tensor]] = {}
+
+    def price(self, world: WorldModel, signal: str, actions: Tensor) -> Tensor:
+        """Costs (n,) of actions (n, K, *space.shape).
+
+        Raises:
+            ShapeError: the objective gives something else than a number for each.
+        """
+        state, others, mask = self._branched(actions)
+        signals = control.Filled({**others, signal: Masked(actions, mask)})
+        rollout = world.rollout(state, signals, self._needs_latents)
+        cost = self._objective.cost(rollout, Control(signals, {}))
+        if cost.shape != mask.shape[:1]:
+            got, name = tuple(cost.shape), type(self._objective).__name__
+            raise ShapeError(f"the cost of {name}", got, f"({len(actions)},)")
+        return cost
+
+    def _branched(self, actions: Tensor) -> tuple[WorldState, dict[str, Masked], Tensor]:
+        """The state and the other signals of as many candidates, as views, and a mask of what is there."""
+        n = len(actions)
+        if n not in self._branches:
+            others = {name: _expand(signal, n) for name, signal in self._others.items()}
+            mask = torch.ones(actions.shape[:2], dtype=torch.bool, device=actions.device)
+            self._branches[n] = self._state.branch(n), others, mask
+        return self._branches[n]
 
 
-def _bounds(
-    world: WorldModel, signal: str, state: WorldState
-) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-    """The bounds (D,) and the shape of the planned signal."""
+def refit(elites: Tensor, mean: Tensor, std: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (B, H, D) of elites (B, E, H, D), moved towards them from the old ones.
+
+    The population's deviation: the sample's would divide by zero with one elite.
+    """
+    new_std, new_mean = torch.std_mean(elites, 1, correction=0)
+    if not alpha:
+        return new_mean, new_std
+    return torch.lerp(new_mean, mean, alpha), torch.lerp(new_std, std, alpha)
+
+
+def _coordinates(
+    world: WorldModel,
+    signal: str,
+    state: WorldState,
+    dtype: torch.dtype,
+    over: type[Box] | type[Choices] | None,
+) -> Box | Choices:
+    """The coordinates of the planned signal, at least of single precision."""
     if signal not in world.conditioners:
         raise UnknownNameError(
             "signal", signal, world.conditioners, "Set the planner's field `signal`."
         )
     space = world.conditioners[signal].space
-    if not isinstance(space, spaces.Box) or not np.issubdtype(space.dtype, np.floating):
-        raise SignalError(
-            f"The signal {signal!r} is {space}; planners search a Box of real numbers."
-        )
-    if not space.is_bounded():
-        raise SignalError(
-            f"The signal {signal!r} is {space}; give its ActionSpec finite bounds to plan within."
-        )
-    dtype = torch.float64 if world.dtype == torch.float64 else torch.float32
-    low, high = (
-        torch.as_tensor(bound, dtype=dtype, device=state.seed.device).flatten()
-        for bound in (space.low, space.high)
-    )
-    return low, high, space.shape
+    fine = torch.float64 if dtype == torch.float64 else torch.float32
+    return (over or fitting(space))(space, signal, state.seed.device, fine)
 
 
-def _expand(signal: Tensor | Masked, n: int) -> Tensor | Masked:
+def _expand(signal: Masked, n: int) -> Masked:
     """The signal of one world for its n candidates, as a view."""
-    if isinstance(signal, Masked):
-        mask = signal.mask.expand(n, *signal.mask.shape[1:])
-        return Masked(signal.values.expand(n, *signal.values.shape[1:]), mask)
-    return signal.expand(n, *signal.shape[1:])
+    mask = signal.mask.expand(n, *signal.mask.shape[1:])
+    return Masked(signal.values.expand(n, *signal.values.shape[1:]), mask)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -140,3 +141,16 @@ def test_a_box_has_as_many_bounds_names_and_units_as_dimensions(
     data["spec"]["targets"]["reward"] = {**box, **wrong}
     with pytest.raises(ConfigError, match=rf"spec\.targets\.reward: .*{lengths}"):
         WorldConfig.from_mapping(data)
+
+
+def test_a_field_that_no_file_can_hold_leaves_the_others_alone() -> None:
+    @dataclass
+    class Settings:
+        act: Callable[[int], int]
+        width: int = 3
+
+    with pytest.raises(ConfigError) as error:
+        typed(Settings, {"width": "wide"})
+    problems = error.value.problems
+    assert problems[0].startswith("width: 'wide' does not fit int")
+    assert problems[1:] == ["act: a value is required."]

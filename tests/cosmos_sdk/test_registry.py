@@ -105,7 +105,7 @@ def test_every_bundled_world_has_its_recipe() -> None:
 
 def test_names_are_short_words_and_targets_are_lazy_strings() -> None:
     for found in registry().entries():
-        assert re.fullmatch(r"[\w./:-]+", found.name), found
+        assert re.fullmatch(r"[\w./:*-]+", found.name), found
         assert re.fullmatch(r"[\w.]+:[\w./-]+", found.target), found
 
 

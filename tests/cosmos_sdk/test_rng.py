@@ -92,3 +92,11 @@ def test_integers_are_seeds_that_do_not_repeat() -> None:
 def test_seed_and_time_of_different_shapes_are_refused() -> None:
     with pytest.raises(ShapeError, match=r"\(B,\)"):
         Rng(torch.zeros(2, dtype=torch.int64), torch.zeros(3, dtype=torch.int64))
+
+
+def test_new_seeds_of_few_rows_are_those_of_many() -> None:
+    seed = torch.tensor([0, 5, -3, 2**62 - 1, 2**40] * 3)
+    time = torch.arange(15) * 2**31 - 7
+    many, few = Rng(seed, time, 2), Rng(seed[:5], time[:5], 2)
+    for _ in range(2):  # the second draw differs from the first
+        assert torch.equal(many.integers()[:5], few.integers())

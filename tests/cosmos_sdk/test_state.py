@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -143,3 +146,22 @@ def test_a_damaged_or_foreign_file_is_refused(tmp_path: Path) -> None:
 def test_zeroing_a_masked_value_removes_nan() -> None:
     masked = Masked(torch.tensor([[1.0, 2.0], [float("nan"), 4.0]]), torch.tensor([True, False]))
     assert masked.zeroed().values.tolist() == [[1.0, 2.0], [0.0, 0.0]]
+
+
+def test_a_late_state_makes_a_field_when_it_is_looked_at_and_once() -> None:
+    state, made = state_of([1, 2]), list[str]()
+
+    def make(name: str) -> Any:
+        made.append(name)
+        return getattr(state, name)
+
+    late = WorldState.late(make)
+    assert isinstance(late, WorldState)
+    assert len(late) == 2
+    assert torch.equal(late.features, late.features)
+    assert made == ["seed", "features"]
+    assert_same(late, state)
+    assert sorted(made) == ["features", "latents", "memory", "seed", "time"]
+    for copied in (late.rows(slice(None)), copy.deepcopy(late), pickle.loads(pickle.dumps(late))):
+        assert_same(copied, state)
+    assert not hasattr(late, "latent")

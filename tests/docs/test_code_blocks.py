@@ -16,9 +16,11 @@ import pytest
 from cosmos_sdk.build import check
 from cosmos_sdk.cli.main import main
 from cosmos_sdk.cli.overrides import parse
-from cosmos_sdk.config import override
-from cosmos_sdk.data.collect import CollectConfig
+from cosmos_sdk.config import override, typed
+from cosmos_sdk.data.collect import CollectConfig, keys
+from cosmos_sdk.data.scenes import open_recorder
 from cosmos_sdk.registry import registry
+from cosmos_sdk.simulators import open_simulator
 from cosmos_sdk.training import recipe
 from cosmos_sdk.training.defaults import default_recipe
 from cosmos_sdk_evaluation import evaluate
@@ -146,9 +148,11 @@ def understand(name: str, arguments: list[str]) -> None:
     if name == "train":
         understand_train(arguments)
     elif name == "collect":
-        config = parse(CollectConfig, arguments)
-        assert config.env in registry().names("simulator")
-        assert config.policy in registry().names("policy")
+        given = override({}, arguments)
+        own = {key: given.pop(key) for key in keys() if key in given}
+        config = typed(CollectConfig, {**own, "options": given})
+        open_simulator(config.env)
+        open_recorder(config.policy, config.options, config.env, keys())
     elif name == "evaluate":
         common, own = evaluate.split(override({}, arguments))
         _, _, config = evaluate.chosen(common, own)
@@ -194,4 +198,4 @@ def test_the_ids_of_the_pages_are_registered() -> None:
     for module in ("cosmos_sdk_envs", "cosmos_sdk_scenes.registration"):
         __import__(module)
 
-    assert found <= set(gymnasium.registry)
+    assert found <= {*gymnasium.registry, *registry().names("simulator")}

@@ -80,7 +80,7 @@ def test_the_world_is_entered_by_what_was_really_seen_and_done(toy):
     assert num_frames == world.backend.context == 2
     assert action.mask.tolist() == [[True, True]]
     assert action.values[0, :, 0].tolist() == pytest.approx([0.1, 0.1])
-    assert histories[0][1].mask.tolist() == [[False]]
+    assert histories[0][1].mask.tolist() == [[False, False]]
     seen = spy.calls[-1]["state"].latents[0, -1]
     torch.testing.assert_close(seen, torch.tensor([0.4, 0.0]), atol=0.005, rtol=0)
 

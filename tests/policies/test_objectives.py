@@ -14,8 +14,9 @@ from cosmos_sdk.registry import registry
 from cosmos_sdk.state import Control, Masked
 from cosmos_sdk_policies.cem import CEM
 from cosmos_sdk_policies.goal_image import GoalImage
+from cosmos_sdk_policies.goal_latent import GoalLatent
 from cosmos_sdk_policies.goal_state import GoalState
-from cosmos_sdk_policies.objectives import ActionPenalty, WeightedSum
+from cosmos_sdk_policies.objectives import ActionPenalty, UncertaintyPenalty, WeightedSum
 from cosmos_sdk_policies.reward_objective import RewardObjective
 from toys.tokens import small_world
 
@@ -35,7 +36,20 @@ def acting(actions):
 
 def test_objectives_are_registered():
     kinds = {"reward": RewardObjective, "goal-state": GoalState, "goal-image": GoalImage}
+    kinds |= {"goal-latent": GoalLatent, "action-penalty": ActionPenalty}
+    kinds |= {"uncertainty-penalty": UncertaintyPenalty, "weighted-sum": WeightedSum}
     assert {name: registry().load("objective", name) for name in kinds} == kinds
+
+
+def test_what_the_world_doubts_is_a_cost_in_the_unit_of_the_reward():
+    rollout = imagined(
+        reward=[[1.0, 2.0, 4.0]], uncertainty=[[0.0, 1.0, 2.0]], terminated=[[0.0, 0.5, 0.0]]
+    )
+    assert UncertaintyPenalty(0.5).cost(rollout, IDLE).tolist() == [0.5 + 0.25 * 0.5 * 2]
+    both = WeightedSum([(1.0, RewardObjective(0.5)), (3.0, UncertaintyPenalty(0.5))])
+    assert both.cost(rollout, IDLE).tolist() == [-2.5 + 3 * 0.75]
+    with pytest.raises(UnknownNameError, match="'uncertainty'"):
+        UncertaintyPenalty().cost(imagined(reward=[[1.0]]), IDLE)
 
 
 def test_the_return_is_discounted_per_frame():

@@ -13,26 +13,58 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosmos_sdk.errors import ConfigError, PluginError, ShapeError, SignalError, UnknownNameError
+from cosmos_sdk.errors import (
+    ConfigError,
+    CosmosError,
+    PluginError,
+    ShapeError,
+    SignalError,
+    UnknownNameError,
+)
 from cosmos_sdk.registry import registry
 from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Control, Masked
 from cosmos_sdk.testing import check_planner
+from cosmos_sdk_policies.best_of_n import BestOfN
+from cosmos_sdk_policies.categorical_cem import CategoricalCEM
 from cosmos_sdk_policies.cem import CEM
 from cosmos_sdk_policies.goal_state import GoalState
 from cosmos_sdk_policies.gradient import Gradient
 from cosmos_sdk_policies.icem import ICEM, coloured
 from cosmos_sdk_policies.mppi import MPPI
+from cosmos_sdk_policies.predictive_sampling import PredictiveSampling
 from cosmos_sdk_policies.random_shooting import RandomShooting
 from cosmos_sdk_policies.reward_objective import RewardObjective
-from cosmos_sdk_policies.search import WORST, Search
+from cosmos_sdk_policies.search import Search
 
 SIZE: dict[str, Any] = {"horizon": 3, "action_block": 2, "num_samples": 40, "num_iterations": 6}
+
+
+class UniformPolicy:
+    """A prior: uniform actions, each held for two frames."""
+
+    def propose(self, world, state, rng, num_samples, num_frames):
+        actions = 2 * rng.uniform(num_samples, -(-num_frames // 2), 2)[0] - 1
+        low, high = (
+            torch.as_tensor(bound).flatten()[:2]
+            for bound in (
+                world.conditioners["action"].space.low,
+                world.conditioners["action"].space.high,
+            )
+        )
+        actions = low + (high - low) * (actions + 1) / 2
+        shape = world.conditioners["action"].space.shape
+        held = actions.repeat_interleave(2, 1)[:, :num_frames]
+        return held.repeat(1, 1, int(np.prod(shape)) // 2).view(*held.shape[:2], *shape)
+
+
 PLANNERS = {
     "random-shooting": RandomShooting(**SIZE),
     "cem": CEM(**SIZE, num_elites=5),
     "icem": ICEM(**SIZE, num_elites=5),
     "mppi": MPPI(**SIZE, num_elites=5, temperature=0.05),
+    "predictive-sampling": PredictiveSampling(**SIZE),
+    "best-of-n": BestOfN(UniformPolicy(), **SIZE),
     "gradient": Gradient(**{**SIZE, "num_samples": 4}),
 }
 IDLE = Control({}, {})  # what an objective that reads no action needs
@@ -48,7 +80,8 @@ class Quadratic:
 
 
 def test_every_registered_planner_is_tested_here():
-    assert set(registry().names("planner")) == set(PLANNERS)
+    assert set(registry().names("planner")) == {*PLANNERS, "categorical-cem"}
+    assert registry().load("planner", "categorical-cem") is CategoricalCEM  # in test_choices.py
     for name, planner in PLANNERS.items():
         assert registry().load("planner", name) is type(planner)
 
@@ -65,9 +98,10 @@ def test_a_planner_satisfies_the_contract(planner):
         (ICEM(3, 2, num_iterations=20), 0.02),
         (MPPI(3, 2, num_iterations=20, min_sigma=0.01), 0.02),
         (Gradient(3, 2, num_iterations=200), 0.005),
+        (PredictiveSampling(3, 2, num_iterations=40, sigma=0.1), 0.06),
         (RandomShooting(3, 2, num_iterations=20), 0.6),
     ],
-    ids=["cem", "icem", "mppi", "gradient", "random-shooting"],
+    ids=["cem", "icem", "mppi", "gradient", "predictive-sampling", "random-shooting"],
 )
 def test_a_planner_finds_the_optimum_of_a_quadratic(toy, planner, tolerance):
     world = toy.world()
@@ -185,11 +219,11 @@ def test_a_candidate_without_a_finite_cost_never_wins(toy, planner):
 
 
 @every_planner
-def test_a_world_where_everything_is_broken_still_gets_a_finite_plan(toy, planner):
-    world = toy.world(broken=lambda position: position[:, 0] > -10)
-    plan = planner.plan(world, toy.state(world), GoalState(toy.goal), toy.rng())
-    assert plan.actions.isfinite().all()
-    assert plan.cost == WORST
+def test_a_world_in_which_no_candidate_has_a_finite_cost_is_named(toy, planner):
+    world = toy.world(broken=lambda position: position[:, 0] > 5)
+    state = toy.state(world, (0.0, 0.0), (9.0, 0.0), (0.1, 0.0))
+    with pytest.raises(CosmosError, match=r"No candidate has a finite cost in row \[1\] of 3.*NaN"):
+        planner.plan(world, state, GoalState(toy.goal), toy.rng(3))
 
 
 @every_planner
@@ -229,9 +263,9 @@ def test_a_row_of_nan_in_the_last_plan_starts_cold(toy):
     search = Search(
         PLANNERS["cem"], world, state, GoalState(toy.goal), toy.rng(2), previous=cleared
     )
-    guess = search.first_guess()
-    torch.testing.assert_close(search.actions(guess)[0], previous.actions[0])
-    assert (guess[1] == 0).all()
+    torch.testing.assert_close(search.actions(search.guess)[0], previous.actions[0])
+    assert (search.guess[1] == 0).all()
+    assert search.warm.tolist() == [True, False]
 
 
 @every_planner
@@ -303,7 +337,7 @@ def test_candidates_differ_by_their_actions_alone(toy):
     """Common random numbers: the same plan twice costs the same, in a noisy world too."""
     world = toy.world(noise=0.5)
     search = Search(CEM(3, 2), world, toy.state(world), GoalState(toy.goal), toy.rng())
-    costs = search.evaluate(torch.zeros(1, 4, 3, 2))
+    costs = search.costs(torch.zeros(1, 4, 3, 2))
     assert torch.equal(costs, costs[:, :1].expand(-1, 4))
 
 
@@ -342,7 +376,28 @@ def test_what_cannot_be_planned_is_said(toy):
 def test_all_wrong_settings_are_reported_at_once():
     with pytest.raises(ConfigError) as error:
         CEM(horizon=0, num_samples=5, num_elites=9)
-    assert len(error.value.problems) == 2
+    assert error.value.problems == [
+        "CEM: horizon is 0; expected at least 1",
+        "CEM: num_elites is 9; expected at most num_samples = 5",
+    ]
+
+
+def test_what_the_objective_wants_and_the_world_lacks_is_said(toy):
+    world = toy.world()
+    state = toy.state(world)
+    with pytest.raises(ShapeError, match=r"goal is \(3,\); expected \(P,\) or \(B, P\) with P = 2"):
+        CEM().plan(world, state, GoalState(torch.zeros(3)), toy.rng())
+    with pytest.raises(UnknownNameError, match=r"value of this world 'rewards'.*'reward'"):
+        CEM().plan(world, state, RewardObjective(reward="rewards"), toy.rng())
+
+
+def test_an_objective_gives_a_number_for_each_future(toy):
+    class Whole:
+        def cost(self, rollout, control):
+            return rollout.values["state"].square().sum()
+
+    with pytest.raises(ShapeError, match=r"the cost of Whole is \(\); expected \(300,\)"):
+        CEM().plan(toy.world(), toy.state(toy.world()), Whole(), toy.rng())
 
 
 def test_coloured_noise_has_unit_variance_and_the_spectrum_asked_for():

@@ -234,16 +234,12 @@ def test_unknown_environments_and_policies_write_nothing(tmp_path: Path) -> None
     assert not root.exists()
 
 
-def test_a_policy_that_cannot_record_is_refused_with_those_that_can(tmp_path: Path) -> None:
+def test_what_acts_on_observations_is_no_recorder(tmp_path: Path) -> None:
     root = tmp_path / "none"
-    with pytest.raises(ConfigError) as refusal:
-        run([f"env={DISC}", "policy=mpc", f"out={root}"])
-    text, _, choices = str(refusal.value).partition("Policies that can record: ")
-    assert "'mpc' cannot record by itself" in text
-    assert "it takes planner, world, objective;" in text
-    assert "no reset(rng, scene)" in text
-    assert "no act(scene)" not in text.partition("Expected")[0]
-    assert "disc-scripted, pusht-scatter, pusht-scripted, random." in choices
+    with pytest.raises(
+        UnknownNameError, match=r"recorder 'Mute'.*disc-scripted, .*mpc, .*pusht-scatter"
+    ):
+        run([f"env={DISC}", "policy=Mute", f"out={root}"])
     assert not root.exists()
 
 
@@ -267,14 +263,14 @@ class ActsByAnAttribute:
 @pytest.fixture
 def own_policies() -> Iterator[None]:
     for policy in (Mute, mute, ActsByAnAttribute):
-        registry().add("policy", policy.__name__, policy)
+        registry().add("recorder", policy.__name__, policy)
     yield
     registry.cache_clear()
 
 
 @pytest.mark.usefixtures("own_policies")
 @pytest.mark.parametrize("name", ["Mute", "mute"])
-def test_a_policy_has_to_offer_what_a_recording_calls(tmp_path: Path, name: str) -> None:
+def test_a_recorder_has_to_offer_what_a_recording_calls(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"no reset\(rng, scene\); it has no act\(scene\)"):
         collect(config(tmp_path / "none", policy=name), progress=False)
 

@@ -8,7 +8,8 @@ from cosmos_sdk.registry import registry
 
 def test_scenes_are_named_by_their_gymnasium_ids() -> None:
     assert {"gym_pusht/PushT-v0", "CosmosSDK/DiscPusher-v0"} <= set(registry().names("simulator"))
-    assert {"pusht-scripted", "pusht-scatter", "disc-scripted"} <= set(registry().names("policy"))
+    recorders = set(registry().names("recorder"))
+    assert {"pusht-scripted", "pusht-scatter", "disc-scripted"} <= recorders
 
 
 def in_a_fresh_process(code: str) -> str:

@@ -6,13 +6,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosmos_sdk.errors import MissingPackageError
+from cosmos_sdk.errors import ConfigError, MissingPackageError, ShapeError
 from cosmos_sdk.registry import registry
 
 pytest.importorskip("gym_pusht", reason="needs gym-pusht: make pusht")
 
 from cosmos_sdk_scenes.pusht import GOAL_POSE, PushTSimulator, block_centre, raw_action
-from cosmos_sdk_scenes.pusht_scripted import PushTScatter, PushTScripted
+from cosmos_sdk_scenes.pusht_look import RADII, SCALES, STANDARD, Look, draw_look
+from cosmos_sdk_scenes.pusht_scripted import (
+    VARIED,
+    LookConfig,
+    PushTScatter,
+    PushTScripted,
+    ScriptedConfig,
+)
+from cosmos_sdk_scenes.pusht_varied import VariedPushT
+
+ENV = "gym_pusht/PushT-v0"
 
 
 def chase(simulator: PushTSimulator, rng: np.random.Generator) -> np.ndarray:
@@ -71,6 +81,7 @@ def environment_in(state: np.ndarray) -> Any:
     """The environment inside a simulator that was just put into `state`."""
     fresh = PushTSimulator()
     fresh.set_state(state)
+    fresh._build()
     return fresh._env
 
 
@@ -124,7 +135,7 @@ def test_observations_lie_within_their_bounds(simulator: PushTSimulator) -> None
 def test_scripted_episodes_move_the_block_often_and_the_same_each_time(
     simulator: PushTSimulator,
 ) -> None:
-    policy = PushTScripted()
+    policy = PushTScripted(ScriptedConfig(), ENV)
 
     def play(seed: int) -> np.ndarray:
         simulator.reset(seed)
@@ -142,7 +153,7 @@ def test_scripted_episodes_move_the_block_often_and_the_same_each_time(
 
 
 def test_finishing_episodes_succeed_in_numbers(simulator: PushTSimulator) -> None:
-    policy = PushTScripted(aimless=0, finishing=1)
+    policy = PushTScripted(ScriptedConfig(aimless=0, finishing=1), ENV)
     successes = 0
     for seed in range(5):
         simulator.reset(seed)
@@ -152,7 +163,7 @@ def test_finishing_episodes_succeed_in_numbers(simulator: PushTSimulator) -> Non
 
 
 def test_scattered_placements_lie_inside_and_apart(simulator: PushTSimulator) -> None:
-    policy = PushTScatter()
+    policy = PushTScatter(LookConfig(), ENV)
     places = []
     for seed in range(30):
         policy.reset(np.random.default_rng(seed), simulator)
@@ -163,6 +174,127 @@ def test_scattered_placements_lie_inside_and_apart(simulator: PushTSimulator) ->
         )  # nothing overlaps
         places.append(before)
     assert np.ptp(np.stack(places)[:, 6]) > 4
+
+
+def test_the_picture_is_the_one_that_gym_pusht_draws(simulator: PushTSimulator) -> None:
+    import pygame
+
+    simulator.reset(3)
+    theirs = pygame.surfarray.array3d(simulator._env._draw()).transpose(1, 0, 2)
+    np.testing.assert_array_equal(simulator.render_clean(512, 512), theirs)
+
+
+@pytest.fixture(scope="module")
+def varied() -> VariedPushT:
+    return registry().load("simulator", VARIED)()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_varied_moment_is_restored_in_its_own_look(varied: VariedPushT, seed: int) -> None:
+    policy = PushTScripted(ScriptedConfig(starts="anywhere", aimless=0), VARIED)
+    varied.reset(seed)
+    policy.reset(np.random.default_rng(seed), varied)
+    states, actions, pictures = [varied.get_state()], [], [varied.render_clean(64, 64)]
+    for _ in range(15):
+        actions.append(varied.action_spec.check(policy.act(varied)))
+        varied.step(actions[-1])
+        states.append(varied.get_state())
+        pictures.append(varied.render_clean(64, 64))
+    other = VariedPushT()
+    for start in (0, 7):
+        other.set_state(states[start])
+        for k in range(start, 15):
+            np.testing.assert_array_equal(other.render_clean(64, 64), pictures[k])
+            other.advance(actions[k])
+            np.testing.assert_array_equal(other.get_state(), states[k + 1])
+    assert len(varied.state_names) == len(states[0])
+
+
+def test_a_look_follows_from_the_seed_of_its_episode_alone(varied: VariedPushT) -> None:
+    varied.reset(5)
+    first = varied.get_state()
+    varied.reset(6)
+    assert not np.array_equal(varied.get_state()[10:], first[10:])
+    varied.reset(5)
+    np.testing.assert_array_equal(varied.get_state(), first)
+
+
+def test_in_the_standard_look_it_is_push_t(simulator: PushTSimulator, varied: VariedPushT) -> None:
+    simulator.reset(1)
+    varied.set_state(np.concatenate([simulator.get_state(), STANDARD.vector()]))
+    np.testing.assert_array_equal(varied.render_clean(64, 64), simulator.render_clean(64, 64))
+    for _ in range(10):
+        action = chase(simulator, np.random.default_rng(0))
+        assert varied.step(action)[:2] == simulator.step(action)[:2]
+        np.testing.assert_array_equal(varied.get_state()[:10], simulator.get_state())
+
+
+@pytest.mark.parametrize(("radius", "scale"), [(8.0, 20.0), (15.0, 30.0), (24.0, 40.0)])
+def test_bodies_touch_where_their_sizes_say(
+    varied: VariedPushT, radius: float, scale: float
+) -> None:
+    """An agent that comes from above stops the gap between its edge and the bar's, and moves the block from there."""
+    bodies = np.array([256, 60, 0, 0, 256, 200, 0, 0, 0, 0], np.float64)
+    varied.set_state(np.concatenate([bodies, Look(radius, scale).vector()]))
+    touched = 200 - radius  # px: the bar's upper edge lies at the block's origin
+    before = 0.0
+    while varied.observe()[3] == 200:
+        before = varied.observe()[1]
+        varied.advance(np.array([0, 0.1], np.float32))
+    assert before <= touched + 0.5
+    assert varied.observe()[1] > touched - 0.5
+    state = varied.get_state()
+    turned = np.concatenate([[256, 60, 0, 0, 256, 200, np.pi, 0, 0, 0], state[10:]])
+    varied.set_state(turned)  # upside down: the stem's end is 4 scales above the origin
+    varied.advance(np.zeros(2, np.float32))
+    varied.set_state(np.concatenate([[256, 200 - 4 * scale - radius + 4, 0, 0], turned[4:]]))
+    varied.advance(np.zeros(2, np.float32))
+    assert varied.observe()[3] != 200, "the discs overlap, so the block gives way"
+
+
+def test_training_never_shows_what_is_shifted() -> None:
+    rng = np.random.default_rng(0)
+    for draw in ("training", "shifted"):
+        for _ in range(50):
+            look = draw_look(rng, draw, draw)
+            assert any(low <= look.agent_radius <= high for low, high in RADII[draw])
+            assert any(low <= look.block_scale <= high for low, high in SCALES[draw])
+            assert Look.of(look.vector()) == look
+            for colour in (look.agent, look.background):
+                assert sixth(colour) % 2 == (draw == "training")
+    assert sixth(STANDARD.agent) % 2 == sixth(STANDARD.block) % 2 == 1
+    for held in (RADII, SCALES):
+        (low, high), ((_, below), (above, _)) = held["training"][0], held["shifted"]
+        assert below < low
+        assert high < above
+
+
+def sixth(colour: tuple[int, int, int]) -> int:
+    """Where its hue lies on the circle, of six."""
+    import colorsys
+
+    return int(6 * colorsys.rgb_to_hsv(*colour)[0] + 1e-9)
+
+
+def test_a_recording_dresses_the_scene_as_it_is_told(varied: VariedPushT) -> None:
+    varied.reset(0)
+    drawn = varied.look
+    PushTScatter(LookConfig(sizes="standard"), VARIED).reset(np.random.default_rng(0), varied)
+    assert varied.look == Look(15.0, 30.0, drawn.agent, drawn.block, drawn.background)
+
+
+def test_a_look_is_refused_where_the_scene_has_one_only() -> None:
+    with pytest.raises(ConfigError, match=f"colours of policy=pusht-scatter.*env={VARIED}"):
+        PushTScatter(LookConfig(colours="training"), ENV)
+    with pytest.raises(ConfigError, match="colours and sizes"):
+        PushTScripted(ScriptedConfig(colours="shifted", sizes="shifted"), ENV)
+    with pytest.raises(ValueError, match="shares"):
+        ScriptedConfig(aimless=0.7, finishing=0.7)
+
+
+def test_a_state_without_a_look_is_refused(varied: VariedPushT) -> None:
+    with pytest.raises(ShapeError, match="look included"):
+        varied.set_state(np.zeros(10))
 
 
 def test_without_gym_pusht_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

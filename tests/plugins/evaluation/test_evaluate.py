@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cosmos_sdk.errors import ConfigError, UnknownNameError
-from cosmos_sdk_evaluation.evaluate import chosen, split
+from cosmos_sdk_evaluation.evaluate import chosen, lend_folder, split
 
 
 @pytest.mark.parametrize(
@@ -13,7 +15,7 @@ from cosmos_sdk_evaluation.evaluate import chosen, split
     [
         (
             {},
-            "metrics: drift, open-loop, reward, surprise, tokenizer, uncertainty; tasks: pusht-goals",
+            "metrics: drift, open-loop, reward, surprise, tokenizer, uncertainty; tasks: .*pusht-goals",
         ),
         ({"metric": "reward", "task": "pusht-goals"}, "name one metric or one task"),
         ({"metric": "open-loop", "windws": 3}, "Did you mean 'windows'"),
@@ -43,3 +45,23 @@ def test_the_measurement_takes_its_own_fields_and_the_command_the_rest() -> None
     assert name == "open-loop"
     assert config.windows == 7
     assert common.using == {"precision": "bfloat16"}
+
+
+def lent(**given: object) -> Path | None:
+    common, own = split({"task": "pusht-goals", **given})
+    name, _, config = chosen(common, own)
+    folder = lend_folder(name, common, config)
+    assert folder is None or config.folder == str(folder)
+    return folder
+
+
+def test_only_the_same_command_finds_the_episodes_of_one_that_was_interrupted() -> None:
+    assert lent() == lent() == lent(processes=2)
+    assert len({lent(), lent(seed=1), lent(world="other"), lent(out="elsewhere")}) == 4
+    assert lent(folder="kept") is None
+
+
+def test_a_metric_that_keeps_no_episodes_gets_no_folder() -> None:
+    common, own = split({"metric": "open-loop"})
+    name, _, config = chosen(common, own)
+    assert lend_folder(name, common, config) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ import torch
 from cosmos_sdk.errors import ConfigError
 from cosmos_sdk.registry import registry
 from cosmos_sdk_evaluation.episodes import Episode, held_out
-from cosmos_sdk_evaluation.open_loop import OpenLoopConfig, windows
+from cosmos_sdk_evaluation.open_loop import OpenLoopConfig, imagine, open_loop, windows
+from toys.blocks import blocks_world
 
 pytest.importorskip("gym_pusht", reason="the Push-T simulator is an extra: make pusht")
 
@@ -54,3 +56,21 @@ def test_held_out_episodes_are_a_function_of_the_seed() -> None:
     assert torch.equal(one.actions, same.actions)
     assert torch.equal(one.frames, same.frames)
     assert not torch.equal(one.actions, other.actions)
+
+
+def test_a_world_of_blocks_is_read_at_each_of_its_frames() -> None:
+    """Twelve frames of blocks of five: the last block is cut, and a reading inside a block is that of its vector."""
+    world = blocks_world()
+    config = OpenLoopConfig(windows=2, horizons=(1, 12))
+    data = windows(config, (32, 32), world.backend.context)
+    actions = data.actions[:, data.context :]
+    imagined = imagine(world, data, actions, config)
+    assert imagined.frames.shape == (2, 12, 1, 3, 32, 32)
+    assert imagined.observations is not None
+    history = {"action": data.actions[:, : data.context]}
+    state = world.reset(data.frames[:, : data.context], {}, torch.arange(2), history)
+    state, _ = world.step(state, {"action": actions[:, :5]})
+    for k in range(5):
+        only = replace(state, features=state.features[:, k : k + 1].expand(-1, 5, -1))
+        assert torch.allclose(imagined.observations[:, k], world.observe(only)["state"], atol=1e-4)
+    assert len(open_loop(world, config).results) > 10

@@ -12,9 +12,9 @@ import torch
 
 from cosmos_sdk.errors import PluginError
 from cosmos_sdk.results import Result
+from cosmos_sdk.statistics import bootstrap_jointly
 from cosmos_sdk_evaluation import episodes
 from cosmos_sdk_evaluation import surprise as module
-from cosmos_sdk_evaluation.statistics import bootstrap_jointly
 from cosmos_sdk_evaluation.surprise import (
     Future,
     SurpriseConfig,

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from cosmos_sdk.errors import ConfigError
 from cosmos_sdk.results import Result
+from cosmos_sdk.statistics import bootstrap_jointly
 from cosmos_sdk_evaluation import uncertainty as module
-from cosmos_sdk_evaluation.statistics import bootstrap_jointly
 from cosmos_sdk_evaluation.uncertainty import (
     Errors,
     UncertaintyConfig,

@@ -11,6 +11,7 @@ import torch
 from gymnasium import spaces
 
 from cosmos_sdk.protocols import Parts
+from cosmos_sdk.state import Control, WorldState
 from cosmos_sdk.testing import check_head
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_heads.reward import RewardHead, RewardHeadConfig
@@ -48,3 +49,18 @@ def world() -> WorldModel:
 @pytest.mark.parametrize("name", ["reward", "terminated", "state", "felt"])
 def test_every_head_meets_the_contract(world, name):
     check_head(world, name)
+
+
+@pytest.mark.parametrize(("name", "looks"), [("reward", False), ("terminated", True)])
+def test_a_head_looks_at_latents_only_if_it_reads_them(world, name, looks):
+    head, seen = world.heads[name], []
+
+    def make(field):
+        seen.append(field)
+        latents = torch.zeros(3, 1, *world.tokenizer.latent_shape)
+        features = torch.zeros(3, world.backend.chunk, world.backend.feature_width)
+        return {"latents": latents, "features": features}[field]
+
+    value, _ = head.read(WorldState.late(make), Control({}, {}), WorldState.late(make), {})
+    assert value.shape[:2] == (3, world.backend.chunk)
+    assert ("latents" in seen) == looks

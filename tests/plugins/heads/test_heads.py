@@ -12,7 +12,8 @@ from torch import Tensor
 from cosmos_sdk.errors import ConfigError, ShapeError
 from cosmos_sdk.protocols import Parts, Spec
 from cosmos_sdk.state import Control, Masked, WorldState
-from cosmos_sdk_heads.reward import RewardHead, RewardHeadConfig, make_bins, two_hot
+from cosmos_sdk.two_hot import symexp_bins
+from cosmos_sdk_heads.reward import RewardHead, RewardHeadConfig
 from cosmos_sdk_heads.termination import TerminationHead, TerminationHeadConfig
 
 WIDTH, LATENT = 6, (2, 3)
@@ -64,21 +65,9 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize("bins", [torch.linspace(-1, 3, 9), make_bins(None, 31, "reward")])
-def test_the_mean_of_a_two_hot_is_its_value(bins):
-    values = torch.cat((torch.rand(50) * 4 - 1, bins))
-    weights = two_hot(values, bins)
-    torch.testing.assert_close(weights @ bins, values, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(weights.sum(-1), torch.ones(len(values)))
-    assert (weights > 0).sum(-1).max() <= 2
-    assert (weights >= 0).all()
-
-
-def test_a_value_beyond_the_bins_is_clipped():
-    bins = torch.linspace(0, 1, 5)
-    torch.testing.assert_close(
-        two_hot(torch.tensor([-3.0, 7.0]), bins) @ bins, torch.tensor([0.0, 1.0])
-    )
+def test_rewards_without_bounds_take_bins_of_every_size():
+    head = RewardHead(RewardHeadConfig(num_bins=31), parts("reward"))
+    assert head.bins.equal(symexp_bins(31))
 
 
 def test_the_reward_head_learns_the_mean_of_a_noisy_reward():

@@ -1,13 +1,13 @@
-"""Intervals and scores that a report needs: Wilson, bootstrap, AUROC, calibration."""
+"""Intervals and scores that a report needs: Wilson, bootstrap, ranks, AUROC, calibration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy import stats
+from numpy.typing import ArrayLike, NDArray
 
 Interval = tuple[float, float]
 
@@ -16,8 +16,11 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     """The score interval of a proportion (Wilson, 1927); (0, 1) when nothing was tried."""
     if n == 0:
         return (0.0, 1.0)
-    interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
-    return (float(interval.low), float(interval.high))
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, square = successes / n, z * z
+    middle = (share + square / (2 * n)) / (1 + square / n)
+    half = z * float(np.sqrt(share * (1 - share) / n + square / (4 * n * n))) / (1 + square / n)
+    return (max(middle - half, 0.0), min(middle + half, 1.0))
 
 
 def bootstrap(
@@ -72,6 +75,14 @@ def bootstrap_jointly(
     return (float(low), float(high))
 
 
+def ranks(values: ArrayLike) -> NDArray[np.float64]:
+    """Ranks (n,) from 1 upwards of values (n,); equal values share the mean of theirs."""
+    array = np.asarray(values, np.float64)
+    _, place, counts = np.unique(array, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)  # rank of the last of each group of equals
+    return (last - (counts - 1) / 2)[place]
+
+
 def auroc(scores: ArrayLike, positive: ArrayLike) -> float:
     """The chance that a positive scores above a negative, ties counted half (Mann and Whitney, 1947).
 
@@ -81,8 +92,8 @@ def auroc(scores: ArrayLike, positive: ArrayLike) -> float:
     num_positive, num_negative = int(label.sum()), int((~label).sum())
     if not num_positive or not num_negative:
         return float("nan")
-    ranks = stats.rankdata(score)[label].sum()
-    return float((ranks - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
+    above = ranks(score)[label].sum() - num_positive * (num_positive + 1) / 2
+    return float(above / (num_positive * num_negative))
 
 
 def calibration_error(probabilities: ArrayLike, happened: ArrayLike, num_bins: int = 10) -> float:

@@ -6,13 +6,17 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
-from cosmos_sdk_evaluation.statistics import (
+from cosmos_sdk.statistics import (
     auroc,
     bootstrap,
     bootstrap_jointly,
     bootstrap_ratio,
     calibration_error,
+    ranks,
     wilson,
 )
 
@@ -23,6 +27,9 @@ def test_wilson_gives_the_textbook_interval() -> None:
     assert low == pytest.approx(0.8333, abs=1e-3)
     assert high == pytest.approx(0.9941, abs=1e-3)
     assert wilson(0, 0) == (0.0, 1.0)
+    for successes, n in ((0, 50), (50, 50), (31, 50), (1, 3)):
+        expected = stats.binomtest(successes, n).proportion_ci(0.9, method="wilson")
+        assert wilson(successes, n, 0.9) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_the_interval_of_a_median_is_not_that_of_the_mean() -> None:
@@ -69,6 +76,11 @@ def test_draws_without_a_value_are_left_out_of_an_interval() -> None:
     assert bootstrap_jointly(auroc, [1, 2, 3, 4], [0, 0, 1, 1]) == (1.0, 1.0)
     assert all(math.isnan(end) for end in bootstrap_jointly(auroc, [1, 2], [1, 1]))
     assert all(math.isnan(end) for end in bootstrap_jointly(auroc, [1], [1]))
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=12))
+def test_equal_values_share_their_mean_rank(values: list[int]) -> None:
+    np.testing.assert_allclose(ranks(values), stats.rankdata(values))
 
 
 def test_auroc_counts_ordered_pairs_and_half_of_ties() -> None:
