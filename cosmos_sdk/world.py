@@ -6,12 +6,13 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, final
+from typing import Any, Generic, NoReturn, Self, TypeVar, cast, final
 
 import torch
 from torch import Tensor, nn
 
 from cosmos_sdk import control
+from cosmos_sdk.config import WorldConfig, merge
 from cosmos_sdk.errors import ConfigError, PluginError, SamplingError, ShapeError, did_you_mean
 from cosmos_sdk.likelihood import ScoringBackend
 from cosmos_sdk.protocols import (
@@ -30,9 +31,6 @@ from cosmos_sdk.protocols import (
 from cosmos_sdk.rng import START, Rng
 from cosmos_sdk.state import Control, Masked, Signals, Tensors, WorldState
 from cosmos_sdk.unrolling import Late, Unroll, Unrolling, ahead, deferred
-
-if TYPE_CHECKING:
-    from cosmos_sdk.config import WorldConfig
 
 Memory = Mapping[str, Tensors]
 C = TypeVar("C")
@@ -312,9 +310,10 @@ class WorldModel(nn.Module):
         """The same weights under other run-time options: `world.using(num_steps=1)`.
 
         Raises:
-            SamplingError: the backend has no such option.
+            SamplingError: the backend has no such option, or it takes no such value.
         """
-        known = [field.name for field in fields(self.backend.sampling)]
+        now = self.backend.sampling
+        known = [field.name for field in fields(now)]
         for name in sampling:
             if name not in known:
                 choices = ", ".join(known)
@@ -322,12 +321,16 @@ class WorldModel(nn.Module):
                     f"{type(self.backend).__name__} has no run-time option {name!r}."
                     f"{did_you_mean(name, known)} Options: {choices}."
                 )
+        problems: list[str] = []
+        merge(cast("type[Any]", type(now)), sampling, "using", problems)
+        if problems:
+            raise SamplingError(" ".join(problems))
         other = copy.copy(self)
         other._modules = dict(self._modules)  # a shallow copy shares this dict with the original
         backend = copy.copy(self.backend)
         if isinstance(backend, nn.Module):  # a wrapper's setter may replace what it wraps
             backend._modules = dict(backend._modules)
-        backend.sampling = replace(self.backend.sampling, **sampling)
+        backend.sampling = replace(now, **sampling)
         other.backend = backend
         return other
 

@@ -8,7 +8,6 @@ predicts the conditional mean, which every frame of every clip trains; levels ab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, final
 
@@ -67,7 +66,7 @@ class DiffusionSampling:
     context_noise: float = (
         0.0  # standard deviation of the noise on the frames that a step starts from
     )
-    guidance: Mapping[str, float] = field(
+    guidance: dict[str, float] = field(
         default_factory=dict[str, float]
     )  # signal -> scale; 1 = none
     precision: Literal["float32", "bfloat16"] = "float32"

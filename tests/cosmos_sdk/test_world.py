@@ -217,6 +217,8 @@ def test_run_time_options_make_another_view_of_the_same_weights() -> None:
     )
     with pytest.raises(SamplingError, match="Did you mean 'gain'"):
         model.using(gian=2.0)
+    with pytest.raises(SamplingError, match=r"using\.gain"):
+        model.using(gain="loud")
 
 
 def test_a_backend_that_returns_another_shape_is_named() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from cosmos_sdk.errors import ConfigError
+from cosmos_sdk.errors import ConfigError, SamplingError
 from cosmos_sdk.protocols import Batch, Parts, Spec
 from cosmos_sdk.rng import TRAINING, Rng
 from cosmos_sdk.state import Control, Masked
@@ -115,6 +115,11 @@ def test_a_clip_is_imagined_in_training_as_steps_imagine_it():
             state, _ = world.step(state, {"action": action.values[:, k : k + 2]})
             torch.testing.assert_close(state.features, imagined[:, k : k + 2])
     assert ahead.tolist() == [False] * 2 + [True] * 6
+
+
+def test_a_precision_that_does_not_exist_is_refused():
+    with pytest.raises(SamplingError, match=r"using\.precision.*bfloat16"):
+        small_world().using(precision="float999")
 
 
 def test_leaving_inner_frames_out_changes_nothing_at_the_ends_of_blocks():
