@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from cosmos_sdk.errors import ConfigError, CosmosError, did_you_mean
+from cosmos_sdk.expected import is_list, mismatch
 
 T = TypeVar("T")
 Section = dict[str, Any]  # {name: a registered name, ...fields of the component's config dataclass}
@@ -147,7 +148,7 @@ def merge(cls: type[T], values: Mapping[str, Any], where: str, problems: list[st
         problems.extend(f"{where}: {problem}" if where else problem for problem in error.problems)
         return None
     except (ValueError, TypeError, CosmosError) as error:
-        problems.append(f"{where or cls.__name__}: {error}")
+        problems.append(f"{where}: {error}" if where else str(error))
         return None
 
 
@@ -188,8 +189,41 @@ def override(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, A
     return cast("dict[str, Any]", OmegaConf.to_container(merged, resolve=False))
 
 
+def flat(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """Nested mappings as one, by dotted keys: `{"a": {"b": 1}}` is `{"a.b": 1}`; of an empty one nothing is left.
+
+    Tuples become lists, as a file gives them back.
+    """
+    leaves: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            leaves |= flat(cast("Mapping[str, Any]", value), f"{where}{key}.")
+        else:
+            leaves[f"{where}{key}"] = _listed(value)
+    return leaves
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """What changed from one plain mapping to another, in words by dotted key: "width was 1 and is 2"."""
+    old, new = flat(before), flat(now)
+    return {
+        key: f"{key} was {old.get(key)!r} and is {new.get(key)!r}"
+        for key in {**old, **new}
+        if old.get(key) != new.get(key)
+    }
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_listed(one) for one in cast("list[Any]", value)]
+    return value
+
+
 def _value(cls: type, name: str, hint: Any, value: Any, path: str, problems: list[str]) -> Any:
-    """One value of the type that its field declares; dataclasses are followed, the rest is OmegaConf's business."""
+    """One value of the type that its field declares; dataclasses are followed, the rest is OmegaConf's business.
+
+    A single value where a list is wanted is a list of it.
+    """
     if is_dataclass(hint) and isinstance(value, Mapping):
         return merge(cast("type[Any]", hint), cast("Mapping[str, Any]", value), path, problems)
     if get_origin(hint) is dict and is_dataclass(get_args(hint)[1]) and isinstance(value, Mapping):
@@ -202,10 +236,12 @@ def _value(cls: type, name: str, hint: Any, value: Any, path: str, problems: lis
         problems.append(f"{path}: {value!r} holds an interpolation; write the value itself.")
         return None
     alone = make_dataclass(cls.__name__, [(name, hint)])  # other fields may hold what no file can
+    single = is_list(hint) and isinstance(value, str | int | float)
+    given = [value] if single else value
     try:
-        merged = cast("Any", OmegaConf.merge(OmegaConf.structured(alone), {name: value}))[name]
-    except OmegaConfBaseException as error:
-        problems.append(f"{path}: {value!r} does not fit {_text(hint)} ({_first_line(error)}).")
+        merged = cast("Any", OmegaConf.merge(OmegaConf.structured(alone), {name: given}))[name]
+    except (OmegaConfBaseException, TypeError):  # the latter for a mapping in place of a tuple
+        problems.append(mismatch(path, value, hint))
         return None
     return OmegaConf.to_object(merged) if OmegaConf.is_config(merged) else merged
 
@@ -220,8 +256,3 @@ def _path(where: str, key: str) -> str:
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
-
-
-def _text(hint: Any) -> str:
-    plain = isinstance(hint, type) and get_origin(hint) is None
-    return hint.__name__ if plain else str(hint).replace("typing.", "")

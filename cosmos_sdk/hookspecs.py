@@ -58,6 +58,11 @@ def register_objectives(register: Register) -> None:
 
 
 @hookspec
+def register_priors(register: Register) -> None:
+    """Who proposes plans, for planners to choose from or to refine: classes whose instances have `propose`."""
+
+
+@hookspec
 def register_policies(register: Register) -> None:
     """Policies by observation, which evaluations name: callables that return an object with `act(observation)`."""
 
@@ -105,6 +110,7 @@ HOOKS = {
     "readout": "register_readouts",
     "planner": "register_planners",
     "objective": "register_objectives",
+    "prior": "register_priors",
     "policy": "register_policies",
     "recorder": "register_recorders",
     "task": "register_tasks",

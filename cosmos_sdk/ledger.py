@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, cast, final
 
+from cosmos_sdk.config import differences
 from cosmos_sdk.errors import ConfigError, WriteError
 from cosmos_sdk.files import replacing
 
@@ -46,7 +48,7 @@ class Ledger:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WriteError(self._path.parent, error) from error
-        self._agree(self._path.with_name(PLAN), json.loads(json.dumps(plan)))
+        self._agree(self._path.with_name(PLAN), json.loads(json.dumps(plan, default=str)))
         self._read(self._path)
 
     def __contains__(self, key: object) -> bool:
@@ -78,14 +80,11 @@ class Ledger:
                 draft.write_text(json.dumps(plan, indent=1), encoding="utf-8")
             return
         before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [name for name in {**before, **plan} if before.get(name) != plan.get(name)]
-        if changed:
-            differences = ", ".join(
-                f"{name} was {before.get(name)!r} and is {plan.get(name)!r}" for name in changed
-            )
-            raise ConfigError(
-                [f"{path.parent} holds another evaluation: {differences}. Choose another folder."]
-            )
+        if changed := _changed(before, plan):
+            was, now = ({name: part.get(name) for name in changed} for part in (before, plan))
+            told = ", ".join(differences(was, now).values() or changed)
+            problem = f"{path.parent} holds another evaluation: {told}; all else agrees."
+            raise ConfigError([f"{problem} Choose another folder, or give the same again."])
 
     def _read(self, path: Path) -> None:
         """Reads whole lines; a torn last one, of a row that was being written, is cut off."""
@@ -102,12 +101,36 @@ class Ledger:
                 raise ConfigError([f"{path}, line {number} is no row: {error!r}."]) from error
 
 
+def provenance(world: WorldModel) -> dict[str, Any]:
+    """`fingerprint` and its parts, for a plan: another precision is told from other weights."""
+    sampling = world.backend.sampling
+    options = asdict(cast("Any", sampling)) if is_dataclass(sampling) else {}
+    parts = {"model": _digest(world, repr(world.config))}
+    parts |= {f"using.{name}": value for name, value in options.items()}
+    return {"world": fingerprint(world), **{f"world.{name}": part for name, part in parts.items()}}
+
+
 def fingerprint(world: WorldModel) -> str:
     """What no other weights, configuration or run-time options have: a folder must not go on with another world."""
+    return _digest(world, repr((world.backend.sampling, world.config)))
+
+
+def _digest(world: WorldModel, beside: str) -> str:
+    """A hash of the weights and of some text."""
     import torch
 
-    digest = hashlib.sha256(repr((world.backend.sampling, world.config)).encode())
+    digest = hashlib.sha256(beside.encode())
     for name, tensor in world.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
+
+
+def _changed(before: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
+    """The names in which plans differ: of "a" and its parts "a.b" the parts, where they say what changed."""
+    parts = [name for name in plan if name.partition(".")[0] in plan and "." in name]
+    names = [name for name in {**before, **plan} if before.get(name) != plan.get(name)]
+    # a folder from before a part was told knows the whole, which decides
+    names = [name for name in names if name in before or name not in parts]
+    explained = {name.partition(".")[0] for name in names if name in parts}
+    return [name for name in names if name not in explained]

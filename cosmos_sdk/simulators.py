@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cosmos_sdk.actions import ActionSpec
 from cosmos_sdk.registry import registry
+from cosmos_sdk.screen import draw_in_memory
 
 if TYPE_CHECKING:
     from cosmos_sdk.config import WorldConfig
@@ -64,6 +65,7 @@ def open_simulator(env_id: str) -> Simulator:
         ConfigError: Gymnasium knows it, but nobody knows what its state is.
         MissingPackageError: its packages are not installed.
     """
+    draw_in_memory()
     names = registry().names("simulator")
     if env_id in names or OTHERS not in names:
         return registry().load("simulator", env_id)()

@@ -32,8 +32,14 @@ class Masked:
 
     def zeroed(self) -> Masked:
         """The same with zeros where nothing exists; a product with the mask would let a NaN through."""
+        if self.is_whole():
+            return self
         mask = self.mask.view(*self.mask.shape, *[1] * (self.values.ndim - self.mask.ndim))
         return Masked(torch.where(mask, self.values, torch.zeros_like(self.values)), self.mask)
+
+    def is_whole(self) -> bool:
+        """Whether all is known to exist. Only a CPU is asked: another device would have to be waited for."""
+        return self.mask.device.type == "cpu" and bool(self.mask.all())
 
 
 Signals = Mapping[

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ParamSpec, Protocol, TypeVar, final
 
 import torch
@@ -28,7 +27,7 @@ class Unrolled:
     """What S = K / chunk predicts in a row add to a state."""
 
     latents: Callable[[], Tensor]  # gives (B, S n, *latent); called once if somebody looks at them
-    features: Tensor  # (B, K, W)
+    features: Tensor  # (B, K, W), or (B, S, chunk, W): a view, where frames of a chunk are alike
     memory: Tensors  # the backend's, after the last predict
 
 
@@ -60,6 +59,14 @@ class Unrolling:
         """Takes the state at first, and the control (B, K, ...) of the frames."""
         self._state, self._control, self._num_frames, self._new = state, control, num_frames, new
         self._chunk, self._steps = chunk, num_frames // chunk
+        self._latents: Tensor | None = None
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The axes that features begin with, (B, K) or (B, S, chunk)."""
+        by_chunks = self._new.features.ndim == 4
+        frames = (self._steps, self._chunk) if by_chunks else (self._num_frames,)
+        return len(self._state), *frames
 
     def hear(self, head: Head) -> Tensor:
         """What a head says of every frame, (B, K, *)."""
@@ -89,9 +96,14 @@ class Unrolling:
 
         return WorldState.late(deferred(make))
 
-    @cached_property
+    @property
     def latents(self) -> Tensor:
         """The windows after each predict, (B, S, T, *latent)."""
+        if self._latents is None:
+            self._latents = self._windows()
+        return self._latents
+
+    def _windows(self) -> Tensor:
         first, made = self._state.latents, self._new.latents()
         window, count = first.shape[1], made.shape[1] // self._steps  # T, n
         if count == window:  # every predict fills it
@@ -99,20 +111,17 @@ class Unrolling:
         history = torch.cat((first, made), 1)[:, count:]
         return history.unfold(1, window, count).movedim(-1, 2)
 
-    @cached_property
-    def _rows_of_latents(self) -> Tensor:
-        return self.latents.flatten(0, 1)
-
     @property
     def _features(self) -> Tensor:
         """(B, S, chunk, W)."""
-        return self._new.features.unflatten(1, (self._steps, self._chunk))
+        features = self._new.features
+        return features if features.ndim == 4 else features.unflatten(1, (self._steps, self._chunk))
 
     def _after(self, field: str) -> Any:
         """A field of the states after each predict."""
         match field:
             case "latents":
-                return self._rows_of_latents
+                return self.latents.flatten(0, 1)
             case "features":
                 return self._features.flatten(0, 1)
             case "memory":

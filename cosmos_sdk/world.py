@@ -247,8 +247,8 @@ class WorldModel(nn.Module):
         tokens = Late(filled, embed)
         given = Control(filled, Late(filled, lambda name: tokens[name][0]))
         new = unroll(state, given)
-        self._check_features("unroll", new.features, (len(state), num_frames))
         future = Unrolling(state, given, num_frames, new, self.backend.chunk)
+        self._check_features("unroll", new.features, future.lead)
         heads, readouts = self.heads, self.readouts
 
         def value(name: str) -> Tensor:
@@ -408,7 +408,7 @@ class WorldModel(nn.Module):
         if new.latents.shape[0] != rows or new.latents.shape[2:] != latent:
             self._refuse("predict", f"latents {tuple(new.latents.shape)}", (rows, "n", *latent))
 
-    def _check_features(self, method: str, features: Tensor, lead: tuple[int, int]) -> None:
+    def _check_features(self, method: str, features: Tensor, lead: tuple[int, ...]) -> None:
         expected = (*lead, self.backend.feature_width)
         if features.shape != expected:
             self._refuse(method, f"features {tuple(features.shape)}", expected)

@@ -21,6 +21,7 @@ from cosmos_sdk.registry import registry
 from cosmos_sdk_policies.evaluation import evaluate_policies
 from cosmos_sdk_policies.trial import Start
 
+PICTURE = "evaluate_policies.png"
 STILL = np.zeros((2, 2), np.float32)  # two actions before the policy begins: three pictures
 
 
@@ -72,11 +73,22 @@ def starts(count: int) -> list[Start]:
     return found
 
 
+def picture(word: str) -> Path:
+    """The file that `--out` means: in a folder, one of this program's name."""
+    path = Path(word)
+    path = path / PICTURE if path.is_dir() or not path.suffix else path
+    if not cv2.haveImageWriter(str(path)):
+        raise argparse.ArgumentTypeError(f"{path} is no picture; expected .png, .jpg or a folder")
+    return path
+
+
 def main() -> None:
     """Reads the command line, judges, and draws."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--starts", type=int, default=12)
-    parser.add_argument("--out", type=Path, default=Path("outputs/evaluate_policies.png"))
+    parser.add_argument(
+        "--out", type=picture, default=Path("outputs") / PICTURE, help="a picture, or a folder"
+    )
     parser.add_argument("--smoke", action="store_true", help="one start, for tests")
     options = parser.parse_args()
     registry()  # plugins register their environments

@@ -4,9 +4,25 @@ from __future__ import annotations
 
 import sys
 
+from cosmos_sdk.cli.details import components, fields_of, with_details
 from cosmos_sdk.config import override, typed
 
 
+def details(arguments: list[str]) -> str:
+    """The recorders, and the options of the one that is named."""
+    from cosmos_sdk.data.scenes import RANDOM, options_of
+
+    policy = override({}, arguments).get("policy")
+    uniform = (RANDOM, "uniform actions, each held for one step")
+    listed = f"\npolicies:\n{components('recorder', [uniform])}"
+    if policy is None:
+        return f"{listed}\n`cosmos-sdk collect policy=NAME --help` lists the keys of one.\n"
+    config = options_of(policy)
+    keys = "  none\n" if config is None else fields_of(config)
+    return f"{listed}\nkeys of policy={policy}:\n{keys}"
+
+
+@with_details(details)
 def run(arguments: list[str]) -> int:
     """Records episodes of an environment: `cosmos-sdk collect env=ID out=FOLDER [policy=random] [episodes=100] ...`.
 

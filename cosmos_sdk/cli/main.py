@@ -52,6 +52,8 @@ def dispatch(words: list[str]) -> int:
     run = registry().load("command", words[0])
     if any(word in HELP[:2] for word in words[1:]):
         sys.stdout.write(f"{inspect.getdoc(run)}\n")
+        if (details := getattr(run, "details", None)) is not None:
+            sys.stdout.write(details([word for word in words[1:] if word not in HELP]))
         return 0
     return run(words[1:])
 

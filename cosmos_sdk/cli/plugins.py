@@ -1,4 +1,4 @@
-"""`cosmos-sdk plugins`: every component, its plugin and version."""
+"""`cosmos-sdk plugins`: every component, its plugin and version, and what it is."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from cosmos_sdk.cli.overrides import parse
 from cosmos_sdk.errors import UnknownNameError
 from cosmos_sdk.hookspecs import HOOKS
 from cosmos_sdk.registry import registry
+from cosmos_sdk.summaries import summary
 
-HEADINGS = ("kind", "name", "plugin", "version", "target")
+HEADINGS = ("kind", "name", "plugin", "version")
 
 
 @dataclass(frozen=True)
@@ -19,18 +20,29 @@ class Arguments:
     """What the command takes."""
 
     kind: str | None = None  # one kind of component; all when absent
+    targets: bool = False  # show "module:attribute" in the place of what it is
 
 
 def run(arguments: list[str]) -> int:
-    """Lists every component, its plugin and version: `cosmos-sdk plugins [kind=backend]`."""
-    kind = parse(Arguments, arguments).kind
-    if kind not in (None, *HOOKS):
-        raise UnknownNameError("kind", str(kind), HOOKS)
-    entries = [entry for entry in registry().entries() if kind in (None, entry.kind)]
+    """Lists every component, its plugin and version, and what it is: `cosmos-sdk plugins [kind=backend]`.
+
+    `targets=true` shows where it is, module:attribute, in the place of what it is.
+    """
+    given = parse(Arguments, arguments)
+    if given.kind not in (None, *HOOKS):
+        raise UnknownNameError("kind", str(given.kind), HOOKS)
+    entries = [entry for entry in registry().entries() if given.kind in (None, entry.kind)]
     rows = [
-        (entry.kind, entry.name, entry.plugin, entry.version, entry.target) for entry in entries
+        (
+            entry.kind,
+            entry.name,
+            entry.plugin,
+            entry.version,
+            entry.target if given.targets else summary(entry),
+        )
+        for entry in entries
     ]
-    sys.stdout.write(table([HEADINGS, *rows]))
+    sys.stdout.write(table([(*HEADINGS, "target" if given.targets else "description"), *rows]))
     return 0
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from contextlib import suppress
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from cosmos_sdk.config import differences
 from cosmos_sdk.data.lerobot import INFO, LeRobotDataset
 from cosmos_sdk.data.publish import Facts, Unit, replacing
 from cosmos_sdk.data.scenes import EnvScene, Recorder, open_recorder, open_scene
@@ -75,10 +78,26 @@ def command_line(fixed: Mapping[str, Any], episodes: int) -> str:
     usual = {item.name: item.default for item in fields(CollectConfig)}
     words = {"env": fixed["env"], "policy": fixed["policy"]}
     words |= {"episodes": episodes, "seed": fixed["seed"]}
-    words |= {key: value for key, value in fixed.items() if value != usual.get(key)}
+    words |= {key: value for key, value in fixed.items() if value != usual.get(key, MISSING)}
     return shlex.join(
-        ["cosmos-sdk", "collect", *(f"{key}={value}" for key, value in words.items())]
+        ["cosmos-sdk", "collect", *(f"{key}={_word(value)}" for key, value in words.items())]
     )
+
+
+def _word(value: Any) -> str:
+    """A value as the command line reads it: text as it is, the rest as YAML in one line."""
+    return value if isinstance(value, str) else _yaml(value)
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        inner = cast("Mapping[str, Any]", value)
+        return f"{{{', '.join(f'{key}: {_yaml(one)}' for key, one in inner.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_yaml, cast('list[Any]', value)))}]"
+    if isinstance(value, float) and math.isinf(value):
+        return ".inf" if value > 0 else "-.inf"
+    return json.dumps(value)
 
 
 def collect(config: CollectConfig, progress: bool = True) -> LeRobotDataset:
@@ -94,19 +113,24 @@ def collect(config: CollectConfig, progress: bool = True) -> LeRobotDataset:
     scene = open_scene(config.env)
     # what cannot record fails before anything is written
     open_recorder(config.policy, config.options, config.env, keys())
+    made = [folder for folder in (root, root / "meta") if not folder.exists()]
     shelf = _open_shelf(root, config, scene)
-    shelf.tidy()
-    done = shelf.publish()
-    units = _missing(config, done, shelf.units())
-    with tqdm(
-        total=config.episodes,
-        initial=config.episodes - sum(map(len, units)),
-        unit="episode",
-        disable=not progress,
-    ) as bar:
-        for count in _record(config, units):
-            bar.update(count)
-    shelf.publish()
+    _claim(root, config, scene, shelf)
+    try:
+        shelf.tidy()
+        done = shelf.publish()
+        units = _missing(config, done, shelf.units())
+        with tqdm(
+            total=config.episodes,
+            initial=config.episodes - sum(map(len, units)),
+            unit="episode",
+            disable=not progress,
+        ) as bar:
+            for count in _record(config, units):
+                bar.update(count)
+        shelf.publish()
+    finally:
+        _withdraw(root, shelf, made)
     return LeRobotDataset(root)
 
 
@@ -186,33 +210,44 @@ def _idle(scene: Simulator) -> NDArray[Any]:
 
 
 def _open_shelf(root: Path, config: CollectConfig, scene: Simulator) -> Shelf:
-    """The shelf of this recording, after making sure that the folder holds this recording or none."""
-    path = root / RECORDING
-    if path.is_file():
-        before = json.loads(path.read_text())["collect"]
-        now = config.fixed
-        if changed := [key for key in {**before, **now} if before.get(key) != now.get(key)]:
-            differences = ", ".join(
-                f"{key} was {before.get(key)!r} and is {now.get(key)!r}" for key in changed
-            )
-            raise DatasetError(
-                f"{root} holds another recording: {differences}. Choose another folder: out=..."
-            )
-    elif (root / INFO).is_file():
-        raise DatasetError(
-            f"{root} holds a dataset that `collect` did not make. Choose another folder: out=..."
-        )
-    else:
-        _describe_recording(path, config, scene)
     names = {"observation.state": scene.observation_names, "simulator_state": scene.state_names}
     names |= dict.fromkeys(("action", "action.relative"), scene.action_spec.names)
     units = {"observation.state": scene.observation_units}
     return Shelf(root, Facts(scene.rate, names, config.task, units))
 
 
+def _claim(root: Path, config: CollectConfig, scene: Simulator, shelf: Shelf) -> None:
+    """Makes sure that the folder holds this recording, or none, and describes it there."""
+    path, published = root / RECORDING, (root / INFO).is_file()
+    if path.is_file() and (published or shelf.units()):
+        before = json.loads(path.read_text())["collect"]
+        if changed := differences(before, config.fixed):
+            told = ", ".join(changed.values())
+            raise DatasetError(
+                f"{root} holds another recording: {told}. Choose another folder: out=..."
+            )
+    elif published:
+        raise DatasetError(
+            f"{root} holds a dataset that `collect` did not make. Choose another folder: out=..."
+        )
+    else:
+        _describe_recording(path, config, scene)
+
+
+def _withdraw(root: Path, shelf: Shelf, made: list[Path]) -> None:
+    """Where nothing was recorded nothing is left, not even what would have described it, or the folders `made`."""
+    if (root / INFO).is_file() or shelf.units():
+        return
+    shelf.tidy()
+    (root / RECORDING).unlink(missing_ok=True)
+    for folder in (shelf.folder, *reversed(made)):
+        with suppress(OSError):  # it holds something else
+            folder.rmdir()
+
+
 def _describe_recording(path: Path, config: CollectConfig, scene: Simulator) -> None:
     spec = scene.action_spec
-    bounds = {"low": scene.observation_low.tolist(), "high": scene.observation_high.tolist()}
+    bounds = {"low": _bounds(scene.observation_low), "high": _bounds(scene.observation_high)}
     about = {
         "collect": config.fixed,
         "restorable": not isinstance(scene, EnvScene),
@@ -226,6 +261,11 @@ def _describe_recording(path: Path, config: CollectConfig, scene: Simulator) -> 
         raise DatasetError(
             f"{path.parent}: cannot write ({error}). Choose another folder: out=..."
         ) from error
+
+
+def _bounds(values: NDArray[Any]) -> list[float | None]:
+    """As JSON can hold them: none where there is no bound."""
+    return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
 def _missing(config: CollectConfig, done: int, units: list[Unit]) -> list[range]:

@@ -112,7 +112,8 @@ def _box(dataset: LeRobotDataset, column: str, about: Mapping[str, Any]) -> BoxC
         return BoxConfig([0.0], [1.0], names, units)
     if column == TARGETS["state"] and about:
         low, high = about["observation"]["low"], about["observation"]["high"]
-        if np.isfinite([low, high]).all():  # an environment may leave its observations unbounded
+        bounds = np.array([low, high], np.float64)  # null where there is none
+        if np.isfinite(bounds).all():
             return BoxConfig(low, high, names, units)
     low, high = (dataset.stats[column][name].reshape(-1) for name in ("min", "max"))
     if (

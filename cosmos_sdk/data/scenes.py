@@ -27,6 +27,7 @@ from cosmos_sdk.errors import (
 from cosmos_sdk.registry import registry
 from cosmos_sdk.simulators import Simulator, open_simulator
 
+RANDOM = "random"  # the recorder that needs no plugin
 CALLS = {"reset": ("rng", "scene"), "act": ("scene",)}  # what a recording asks of a recorder
 VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
@@ -148,8 +149,7 @@ def open_recorder(
         UnknownNameError: nobody registered the name.
         ConfigError: an option that it does not have, or it does not do what a recording asks.
     """
-    factory: Any = Uniform if name == "random" else registry().load("recorder", name)
-    config = _config_of(factory)
+    factory, config = _factory(name), options_of(name)
     known = [item.name for item in fields(config)] if config is not None else []
     if strange := [key for key in options if key not in known]:
         choices = (
@@ -164,8 +164,14 @@ def open_recorder(
     return recorder
 
 
-def _config_of(factory: Any) -> Any:
-    """The config class of a recorder that is built as `(config, env)`; None for one built without arguments."""
+def options_of(name: str) -> Any:
+    """The config class of a recorder that is built as `(config, env)`; None for one built without arguments.
+
+    Raises:
+        UnknownNameError: nobody registered the name.
+        ConfigError: it is built from something else.
+    """
+    factory = _factory(name)
     required = [p for p in signature(factory).parameters.values() if p.default is p.empty]
     if not [p for p in required if p.kind not in VARIADIC]:
         return None
@@ -178,6 +184,14 @@ def _config_of(factory: Any) -> Any:
             [f"{problem}; expected no arguments, or (config: a dataclass, env: str)."]
         )
     return hints[0]
+
+
+def _factory(name: str) -> Any:
+    if name == RANDOM:
+        return Uniform
+    if name not in (known := registry().names("recorder")):
+        raise UnknownNameError("recorder", name, [RANDOM, *known])
+    return registry().load("recorder", name)
 
 
 def _unplayable(recorder: Any) -> list[str]:

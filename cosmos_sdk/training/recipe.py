@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from cosmos_sdk.config import WorldConfig, merge, override, read_yaml
+from cosmos_sdk.config import WorldConfig, flat, merge, override, read_yaml
 from cosmos_sdk.errors import ConfigError, UnknownNameError, did_you_mean
 from cosmos_sdk.registry import registry
 
@@ -220,7 +220,7 @@ def same_computation(a: Recipe, b: Recipe) -> list[str]:
         "store",
         "licence",
     }
-    mine, others = _flat(a.to_mapping()), _flat(b.to_mapping())
+    mine, others = flat(a.to_mapping()), flat(b.to_mapping())
     differ = sorted(key for key in mine.keys() | others.keys() if mine.get(key) != others.get(key))
     return [key for key in differ if key.split(".")[0] not in free]
 
@@ -266,14 +266,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in cast("dict[str, Any]", value).items()}
     return value
-
-
-def _flat(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        path = f"{where}{key}"
-        if isinstance(value, Mapping):
-            flat |= _flat(cast("Mapping[str, Any]", value), f"{path}.")
-        else:
-            flat[path] = value
-    return flat

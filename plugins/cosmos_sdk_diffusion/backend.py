@@ -177,10 +177,10 @@ class DiffusionBackend(nn.Module):
         )
         perceive = getattr(self._tokenizer[0], "perceive", None)
         if perceive is not None and self.config.perceptual_weight:
-            error = F.smooth_l1_loss(
-                perceive(predicted), perceive(latents), beta=0.02, reduction="none"
-            ).mean(2)
-            terms["perceptual"] = self.config.perceptual_weight * _mean(error, counted)
+            seen_in, wanted = perceive(predicted), perceive(latents)
+            if wanted.shape[2]:  # without auxiliary heads there is nothing to compare
+                error = F.smooth_l1_loss(seen_in, wanted, beta=0.02, reduction="none").mean(2)
+                terms["perceptual"] = self.config.perceptual_weight * _mean(error, counted)
         share = (
             self.config.feature_gradient
         )  # a head's loss is large beside the others, and would own the network

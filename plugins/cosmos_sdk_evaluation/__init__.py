@@ -8,18 +8,37 @@ from cosmos_sdk.hookspecs import Register, hookimpl
 @hookimpl
 def register_tasks(register: Register) -> None:
     """Closed-loop tasks."""
-    register("pusht-goals", "cosmos_sdk_evaluation.pusht_goals:pusht_goals")
+    register(
+        "pusht-goals",
+        "cosmos_sdk_evaluation.pusht_goals:pusht_goals",
+        "reach goals on Push-T within 50 steps, beside the oracle, random actions and none",
+    )
 
 
 @hookimpl
 def register_metrics(register: Register) -> None:
     """Figures on held-out episodes."""
-    register("drift", "cosmos_sdk_evaluation.drift:drift")
-    register("open-loop", "cosmos_sdk_evaluation.open_loop:open_loop")
-    register("reward", "cosmos_sdk_evaluation.reward_quality:reward_quality")
-    register("surprise", "cosmos_sdk_evaluation.surprise:surprise")
-    register("tokenizer", "cosmos_sdk_evaluation.tokenizer_quality:tokenizer_quality")
-    register("uncertainty", "cosmos_sdk_evaluation.uncertainty:uncertainty")
+    here = "cosmos_sdk_evaluation"
+    register("drift", f"{here}.drift:drift", "what a long dream forgets")
+    register("open-loop", f"{here}.open_loop:open_loop", "imagined futures beside the true ones")
+    register(
+        "reward",
+        f"{here}.reward_quality:reward_quality",
+        "imagined rewards and returns beside true",
+    )
+    register(
+        "surprise", f"{here}.surprise:surprise", "whether likelihood tells true futures from wrong"
+    )
+    register(
+        "tokenizer",
+        f"{here}.tokenizer_quality:tokenizer_quality",
+        "what is left of a frame in tokens",
+    )
+    register(
+        "uncertainty",
+        f"{here}.uncertainty:uncertainty",
+        "whether a head knows when the world is wrong",
+    )
 
 
 @hookimpl

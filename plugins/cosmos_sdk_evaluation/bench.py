@@ -57,7 +57,10 @@ def run(arguments: list[str]) -> int:
     results = [Result("fp32 GEMM peak, at the start", peak, "GFLOP/s")]
     parts = {
         "speed": lambda: speed.frames_per_second(world, options),
-        "planning": lambda: speed.planning(world, options),
+        "planning": lambda: [
+            *speed.planning(world, options),
+            *speed.decisions(world, options),
+        ],
         "planners": planning_overhead.planning_overhead,
         "steadiness": lambda: steadiness.steadiness(world, options),
         "environment": lambda: steadiness.environment_overhead(world, options),

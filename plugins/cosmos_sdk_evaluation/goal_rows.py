@@ -27,6 +27,7 @@ from cosmos_sdk_evaluation.modes import option_defaults
 # it a planner puts the goal off; with much of the mean it never leaves the goal to push once more from elsewhere.
 FRAME_COST = {"goal-state": 0.02, "goal-image": 0.0006, "goal-latent": 0.0006}
 MEAN_WEIGHT = 0.02
+PROPOSAL = "proposal"  # the readout whose actions a planner refines, where the world has it
 HOLD = 5  # steps for which the oracle executes a plan and a random action is held
 
 # Chosen on tasks of seed 1; docs/log.md says what else was tried. What is slow to step gets less.
@@ -35,7 +36,7 @@ FRAMES = {"num_samples": 160, "num_elites": 12, "num_iterations": 4, "sigma": 0.
 ORACLE = {**FRAMES, "num_samples": 64, "num_elites": 8}
 
 ROWS = ("world", "oracle", "random", "still")
-GOALS = ("goal-state", "goal-image", "goal-latent")  # the first reads a state, the others none
+GOALS = tuple(FRAME_COST)  # the first reads a state, the others none
 
 
 @dataclass
@@ -48,7 +49,8 @@ class GoalsConfig:
     # how the world sees the goal picture: through its readout of the state, or as a latent
     objective: str = "goal-state"
     objective_options: dict[str, Any] = field(default_factory=dict[str, Any])
-    planner: str | None = None  # CEM where a transition spans a block of actions, else iCEM
+    # Where a transition spans a block of actions mixture CEM or, in a world without proposals, CEM; else iCEM.
+    planner: str | None = None
     planner_options: dict[str, Any] = field(default_factory=dict[str, Any])
     oracle: str = "icem"
     oracle_options: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -113,7 +115,8 @@ def policies(
 
     def learned(task: Task, number: int) -> Acts:
         objective = goal_of(world, config, task, simulator.reaching)
-        return mpc(planner, world, objective, replan_every(world, config), seed=number)
+        guided = with_prior(planner, world, task)
+        return mpc(guided, world, objective, replan_every(world, config), seed=number)
 
     def true(task: Task, number: int) -> Acts:
         def enter() -> WorldState:
@@ -132,11 +135,21 @@ def policies(
     return {"world": learned, "oracle": true, "random": random, "still": still}
 
 
+def with_prior(planner: Any, world: WorldModel, task: Task) -> Planner:
+    """The planner, told what recordings did on the way to the goal picture, where it listens and the world knows."""
+    listens = "prior" in {item.name for item in fields(planner)}
+    if not listens or PROPOSAL not in world.readouts:
+        return planner
+    towards = registry().load("prior", "goal").towards
+    return replace(planner, prior=towards(world, task.picture[None]))
+
+
 def goal_of(world: WorldModel, config: GoalsConfig, task: Task, rules: Reaching) -> Objective:
     """The cost of being far from a goal that the world sees as a picture only."""
     if config.objective == "goal-state":
         seen = world.reset(task.picture[None, None], {}, torch.tensor([config.seed]))
-        objective: Any = towards(world.observe(seen)["state"], rules, world.backend.chunk)
+        goal = world.readouts["state"].read(seen)
+        objective: Any = towards(goal, rules, world.backend.chunk)
     else:
         make = registry().load("objective", config.objective)
         late = FRAME_COST[config.objective] * world.backend.chunk
@@ -149,7 +162,8 @@ def towards(goal: Tensor, rules: Reaching, chunk: int = 1) -> Objective:
     scale = (*[rules.position_tolerance] * 4, rules.angle_tolerance)
     make = registry().load("objective", "goal-state")
     late = FRAME_COST["goal-state"] * chunk
-    return make(goal, scale, angles=(4,), mean_weight=MEAN_WEIGHT, step_cost=late)
+    shape = {"angles": (4,), "free": (0, 1)}  # the agent moves at will
+    return make(goal, scale, **shape, mean_weight=MEAN_WEIGHT, step_cost=late)
 
 
 def replan_every(world: WorldModel, config: GoalsConfig) -> int:
@@ -185,6 +199,7 @@ def check_world(world: WorldModel, config: GoalsConfig) -> None:
         ("", world_planner(world, config), replan_every(world, config)),
         ("oracle_", oracle_planner(config), HOLD),
     )
+    problems += _unsuited(world, planners[0][1]) if "world" in config.rows else []
     for whose, planner, executed in planners:
         frames = getattr(planner, "horizon", 1) * getattr(planner, "action_block", 1)
         if frames < executed:
@@ -194,10 +209,20 @@ def check_world(world: WorldModel, config: GoalsConfig) -> None:
         raise ConfigError(problems)
 
 
+def _unsuited(world: WorldModel, planner: Planner) -> list[str]:
+    """Why a planner cannot plan in a world."""
+    try:
+        registry().load("policy", "mpc").check(planner, world)
+    except ConfigError as error:
+        return error.problems
+    return []
+
+
 def world_planner(world: WorldModel, config: GoalsConfig) -> Planner:
     """The planner that a configuration asks for, or the usual one for a world of this kind."""
     blocks = world.backend.chunk > 1
-    name = config.planner or ("cem" if blocks else "icem")
+    usual = "mixture-cem" if PROPOSAL in world.readouts else "cem"
+    name = config.planner or (usual if blocks else "icem")
     return make_planner(name, BLOCKS if blocks else FRAMES, config.planner_options)
 
 

@@ -2,8 +2,9 @@
 
 The network is 20 -> 128 -> 128 -> 16: a state of 16 numbers and an action of 4 to the next state, whose sum is the
 reward. CEM with 256 samples, horizon 10 and 5 iterations; MPPI with one iteration. The plain loop is what one writes
-down who needs CEM for this network and nothing else: no class, no checks, torch's own noise. A backend that unrolls is
-the fast path of our planners; one that only steps shows what a world without it pays.
+down who needs CEM for this network and nothing else: no class, no checks, torch's own noise. It runs under `no_grad`,
+and once more in inference mode, as our planners do. A backend that unrolls is the fast path of our planners; one that
+only steps shows what a world without it pays.
 """
 
 from __future__ import annotations
@@ -69,10 +70,10 @@ class Unrolling(Stepping):
     """The same with the fast path."""
 
     def unroll(self, state: WorldState, control: Control) -> Unrolled:
-        latent, latents = state.latents[:, -1], list[Tensor]()
+        net, latent, latents = self.net, state.latents[:, -1], list[Tensor]()
         actions = control.signals["action"].values
-        for k in range(actions.shape[1]):
-            latent = self.net(torch.cat((latent, actions[:, k]), 1))
+        for action in actions.unbind(1):
+            latent = net(torch.cat((latent, action), 1))
             latents.append(latent)
         features = latent.new_zeros(*actions.shape[:2], 0)
         return Unrolled(lambda: torch.stack(latents, 1), features, {})
@@ -212,6 +213,7 @@ def planning_overhead(repeats: int = 30) -> list[Result]:
     unrolling, cem = Unrolling(net), {"num_iterations": ITERATIONS}
     plans: dict[str, Plan] = {
         PLAIN: lambda: plain_cem(net, begin),
+        f"{PLAIN} in inference mode": torch.inference_mode()(lambda: plain_cem(net, begin)),
         "cem": ours("cem", unrolling, **cem),
         "cem, a backend that only steps": ours("cem", Stepping(net), **cem),
         f"{PLAIN}{ONCE}": lambda: plain_cem(net, begin, 1),

@@ -7,6 +7,7 @@ that no recording for training has. See `goal_tasks` for the protocol and `goal_
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from cosmos_sdk.ledger import Ledger, fingerprint
+from cosmos_sdk.ledger import Ledger, provenance
 from cosmos_sdk.results import Measurement, Result
 from cosmos_sdk.simulators import Simulator
 from cosmos_sdk.statistics import bootstrap, wilson
@@ -39,6 +40,9 @@ from cosmos_sdk_evaluation.goal_tasks import (
 )
 from cosmos_sdk_evaluation.report import side_by_side
 
+ORACLE_SECONDS = 15  # a task, of a core of 100 GFLOP/s
+MANY = 4  # tasks, from which on waiting for the oracle is worth a word
+
 
 @torch.no_grad()
 def pusht_goals(world: WorldModel, config: GoalsConfig) -> Measurement:
@@ -48,6 +52,8 @@ def pusht_goals(world: WorldModel, config: GoalsConfig) -> Measurement:
     ledger = Ledger(config.folder, plan_of(world, config), ("row", "task"))
     tasks = draw_tasks(config.tasks, config.n, size, config.seed)
     scene = open_scene(config.tasks)
+    if warning := forewarning(config, ledger):
+        tqdm.write(warning, file=sys.stderr)
     results: list[Result] = []
     pictures: dict[str, NDArray[np.uint8]] = {}
     for row in config.rows:
@@ -60,6 +66,20 @@ def pusht_goals(world: WorldModel, config: GoalsConfig) -> Measurement:
     return Measurement(results, pictures)
 
 
+def forewarning(config: GoalsConfig, ledger: Ledger) -> str:
+    """What is said before the oracle drives: it takes far longer than a learned world, and may be left out."""
+    left = sum(("oracle", number) not in ledger for number in range(config.n))
+    if "oracle" not in config.rows or left < MANY:
+        return ""
+    others = ",".join(row for row in config.rows if row != "oracle") or "world"
+    minutes = max(1, round(left * ORACLE_SECONDS / 60))
+    return (
+        f"The row `oracle` plans in the true simulator, one state after the other: seconds a decision, about {minutes} "
+        f"min for its {left} tasks in one process of one core at its usual options. rows=[{others}] leaves it out, "
+        "processes=2 halves it."
+    )
+
+
 def plan_of(world: WorldModel, config: GoalsConfig) -> dict[str, object]:
     """What an attempt depends on, beside its row and its number."""
     same = ("tasks", "objective", "objective_options", "seed")
@@ -68,7 +88,7 @@ def plan_of(world: WorldModel, config: GoalsConfig) -> dict[str, object]:
         **{name: getattr(config, name) for name in same},
         **{name: repr(planner) for name, planner in planners.items()},
         "replan_every": replan_every(world, config),
-        "world": fingerprint(world),
+        **provenance(world),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmos_sdk.results import Result
+from cosmos_sdk_evaluation.results import interval_of, value_of
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1c2430; }
@@ -38,15 +40,11 @@ def section(title: str, *parts: str, note: str = "") -> str:
 def figures(results: Sequence[Result]) -> str:
     """A table of figures."""
     cells = "".join(
-        f"<tr><td>{escape(r.name)}</td><td>{r.value:.3g} {escape(r.unit)}</td>"
-        f"<td>{_interval(r)}</td><td>{r.n}</td></tr>"
+        f"<tr><td>{escape(r.name)}</td><td>{escape(value_of(r))}</td>"
+        f"<td>{interval_of(r)}</td><td>{r.n}</td></tr>"
         for r in results
     )
     return f"<table><tr><th>figure</th><th>value</th><th>95 % interval</th><th>n</th></tr>{cells}</table>"
-
-
-def _interval(result: Result) -> str:
-    return f"{result.ci95[0]:.3g} to {result.ci95[1]:.3g}" if result.ci95 else ""
 
 
 def image(picture: NDArray[np.uint8], alt: str) -> str:
@@ -108,7 +106,7 @@ def curves(results: Sequence[Result], quantity: str = "PSNR", unit: str = "dB") 
     series: dict[str, list[tuple[float, float]]] = {}
     for result in results:
         name, marker, horizon = result.name.partition(f" {quantity} @")
-        if marker:
+        if marker and math.isfinite(result.value):
             series.setdefault(name, []).append((float(horizon), result.value))
     return lines(series, "steps ahead", f"{quantity}, {unit}") if series else ""
 

@@ -11,14 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cosmos_sdk.registry import registry
 from cosmos_sdk.results import Result
+from cosmos_sdk.rng import PLANNER, Rng
 from cosmos_sdk.state import WorldState
 from cosmos_sdk.statistics import bootstrap
 from cosmos_sdk.world import WorldModel
-from cosmos_sdk_evaluation.modes import modes, precisions, quickest
+from cosmos_sdk_evaluation.modes import modes, option_defaults, precisions, quickest
 from cosmos_sdk_evaluation.results import gemm_peak
 
 HORIZON = 25  # steps of a plan: 5 blocks of 5
+DECISION = {"horizon": 5, "action_block": 5, "num_samples": 300, "num_elites": 30}
+ITERATIONS = 30
 
 
 class Options(Protocol):
@@ -111,6 +115,35 @@ def planning(world: WorldModel, options: Options) -> list[Result]:
             name = _joined(", ", size, said, precision.name)
             results.append(Result(f"{name}: time", min(seconds), "s", len(seconds)))
             results.append(Result(f"{name}: memory", memory, "MB"))
+    return results
+
+
+@torch.no_grad()
+def decisions(world: WorldModel, options: Options, repeats: int = 5) -> list[Result]:
+    """A full-size decision by CEM for a goal state: seconds, here and scaled to a core of 100 GFLOP/s in float32.
+
+    Of worlds that unroll and read a state; others would take minutes, or have no such goal. Frames inside a block are
+    left out where the backend offers that, as goal reaching does. The peak is measured in turn with the decisions.
+    """
+    if not hasattr(world.backend, "unroll") or "state" not in world.readouts:
+        return []
+    choices = {"inner_frames": False} if "inner_frames" in option_defaults(world) else {}
+    state, zero = fresh(world, 1), torch.zeros(1, dtype=torch.int64)
+    objective = registry().load("objective", "goal-state")(world.observe(state)["state"][0])
+    planner = registry().load("planner", "cem")(**DECISION, num_iterations=ITERATIONS)
+    results: list[Result] = []
+    for precision in precisions(world, options.precision):
+        model, seconds, peaks = world.using(**choices, **precision.options), list[float](), []
+        for _ in range(repeats + 1):  # the first warms up
+            peaks.append(gemm_peak(torch.float32))
+            plan = planner.plan(model, state, objective, Rng(zero, zero, PLANNER))
+            seconds.append(plan.seconds)
+        size = f"{DECISION['num_samples']} samples x 5 blocks x {ITERATIONS} iterations"
+        name = _joined(", ", f"a decision, {size}", precision.name)
+        scaled = [s * p / 100 for s, p in zip(seconds, peaks, strict=True)]
+        for label, values in ((name, seconds), (f"{name}, on a core of 100 GFLOP/s", scaled)):
+            interval = bootstrap(values[1:], statistic=np.median)
+            results.append(Result(label, float(np.median(values[1:])), "s", repeats, interval))
     return results
 
 

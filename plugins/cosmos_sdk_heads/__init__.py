@@ -24,3 +24,8 @@ def register_readouts(register: Register) -> None:
     """Functions of one state."""
     register("state", "cosmos_sdk_heads.state:StateReadout", "simulator state or proprioception")
     register("value", "cosmos_sdk_heads.value:ValueReadout", "rewards that are still to come")
+    register(
+        "proposal",
+        "cosmos_sdk_heads.proposal:ProposalReadout",
+        "actions on the way to a goal, for planners to refine",
+    )

@@ -103,3 +103,13 @@ def mean_where(values: Tensor, mask: Tensor) -> Tensor:
     """Mean (B,) of values (B, F) where mask (B, F); zero for a row that has none."""
     present = torch.where(mask, values, torch.zeros_like(values))
     return present.sum(1) / mask.sum(1).clamp(min=1)
+
+
+def seeds_of(values: Tensor) -> Tensor:
+    """Seeds (B, F) as a function of values (B, F, P).
+
+    A head is given no random numbers. Seeds taken from its target keep a row's loss its own, whatever batch it is in.
+    """
+    bits = values.double().view(torch.int64)
+    odd = 2 * torch.arange(bits.shape[-1], device=bits.device) + 0x9E3779B97F4A7C15 % 2**62
+    return ((bits ^ (bits >> 29)) * odd).sum(-1)  # wraps around

@@ -16,7 +16,7 @@ from cosmos_sdk.errors import ConfigError
 from cosmos_sdk.protocols import Parts
 from cosmos_sdk.rng import FIRST_PRIVATE_STREAM, Rng
 from cosmos_sdk.state import Control, Masked, Tensors, WorldState
-from cosmos_sdk_heads.layers import NEWEST, FrameInput, mean_where, mlp
+from cosmos_sdk_heads.layers import NEWEST, FrameInput, mean_where, mlp, seeds_of
 
 NOISE_STREAM = FIRST_PRIVATE_STREAM + 1
 
@@ -119,12 +119,9 @@ class StateCode(nn.Module):
 def _noise(values: Tensor, width: int) -> Tensor:
     """Noise (B, F, width) as a function of values (B, F, P) and the frame's place; level uniform in (0, 1).
 
-    A head is given no random numbers. Seeds taken from the target keep a row's loss its own, whatever
-    batch it is in; a frame that comes again at another place of its clip comes with other noise.
+    A frame that comes again at another place of its clip comes with other noise.
     """
-    bits = values.double().view(torch.int64)
-    odd = 2 * torch.arange(bits.shape[-1], device=bits.device) + 0x9E3779B97F4A7C15 % 2**62
-    seed = ((bits ^ (bits >> 29)) * odd).sum(-1)  # wraps around
-    place = torch.arange(bits.shape[1], device=bits.device).expand_as(seed)
+    seed = seeds_of(values)
+    place = torch.arange(values.shape[1], device=values.device).expand_as(seed)
     rng = Rng(seed.flatten(), place.flatten(), NOISE_STREAM)
     return (rng.uniform(1) * rng.normal(width)).unflatten(0, seed.shape)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
+from importlib.util import find_spec
 from typing import Any, cast
 
 import gymnasium
@@ -14,6 +16,7 @@ from cosmos_sdk.actions import ActionSpec, numbered
 from cosmos_sdk.data.video import resize_area
 from cosmos_sdk.errors import ConfigError, MissingPackageError, ShapeError, UnknownNameError
 from cosmos_sdk.registry import registry
+from cosmos_sdk_simulator.mujoco_warnings import warnings_logged
 
 EXTRAS = {"mujoco": "mujoco", "pygame": "classic"}  # of cosmos-world-sdk, by the package they bring
 REMEDY = "Register a Simulator under its id (hook register_simulators)."
@@ -143,8 +146,11 @@ def open_env(env_id: str) -> gymnasium.Env[Any, Any]:
     known = [*registry().names("simulator"), *gymnasium.registry]
     if ":" not in env_id and env_id not in gymnasium.registry:  # make() would guess a version
         raise UnknownNameError("simulator", env_id, known)
+    spec = gymnasium.registry.get(env_id)
+    compiles = spec is not None and "mujoco" in str(spec.entry_point) and find_spec("mujoco")
     try:
-        made = gymnasium.make(env_id, render_mode="rgb_array", disable_env_checker=True)
+        with warnings_logged() if compiles else nullcontext():
+            made = gymnasium.make(env_id, render_mode="rgb_array", disable_env_checker=True)
     except gymnasium.error.DependencyNotInstalled as error:
         raise missing_package(env_id, error) from error
     except gymnasium.error.Error as error:  # no such id, version or namespace

@@ -69,19 +69,26 @@ class StateSpaceBackend(nn.Module):
     def predict(self, state: WorldState, control: Control, rng: Rng) -> Prediction:
         """The frames of one block, in one pass."""
         signals = self.fusion(control.cond, state.features, self.chunk).flatten(1)
-        vectors = self._imagine(state.features[:, -1], signals, rng)
+        vector = state.features[:, -1]
+        transition = self._weights(vector)
+        vectors = self._imagine(transition, vector, transition.read(vector, signals), rng)
         return Prediction(self._shown(vectors), self._whole(vectors), {})
 
     def unroll(self, state: WorldState, control: Control) -> Unrolled:
-        """The frames of K / chunk blocks; nobody waits for latents that nobody reads."""
-        frames = num_frames(control.signals)
-        signals = self.fusion(control.cond, state.features, frames)
+        """The frames of S = K / chunk blocks; nobody waits for latents that nobody reads.
+
+        The signals of all blocks meet the first layer in one product; only vectors have to wait for one another.
+        """
+        signals = self.fusion(control.cond, state.features, num_frames(control.signals))
         vector, made = state.features[:, -1], list[Tensor]()
-        for first in range(0, frames, self.chunk):
-            block = signals[:, first : first + self.chunk].flatten(1)
-            made.append(self._imagine(vector, block, Rng(state.seed, state.time + first)))
+        transition = self._weights(vector)
+        blocks = signals.reshape(len(signals), -1, self.chunk * signals.shape[2])
+        for block, share in enumerate(transition.share(blocks).unbind(1)):
+            rng = Rng(state.seed, state.time + block * self.chunk)
+            read = transition.read_on(vector, share)
+            made.append(self._imagine(transition, vector, read, rng))
             vector = made[-1][:, -1]
-        features = torch.cat([self._whole(vectors) for vectors in made], 1)
+        features = torch.stack(made, 1).expand(-1, -1, self.chunk, -1)  # (B, S, c, D)
         return Unrolled(
             lambda: torch.cat([self._shown(vectors) for vectors in made], 1), features, {}
         )
@@ -145,7 +152,8 @@ class StateSpaceBackend(nn.Module):
         spreads = [torch.zeros_like(made[0])]
         for k in range(blocks):
             block = signals[:, k * self.chunk : (k + 1) * self.chunk].flatten(1)
-            vectors, log_std = self._move(self.transition, vector, block)
+            read = self.transition.read(vector, block)
+            vectors, log_std = self._move(self.transition, vector, read)
             made.append(vectors)
             vector = vectors[:, -1]
             if log_std is not None:
@@ -160,12 +168,15 @@ class StateSpaceBackend(nn.Module):
         )
         return torch.cat((*made, rest), 1), log_std, ahead
 
-    def _imagine(self, vector: Tensor, signals: Tensor, rng: Rng) -> Tensor:
-        """The vectors (B, c, D) of the block after a vector; (B, 1, D) of its last where others are not wanted."""
+    def _weights(self, vector: Tensor) -> Transition:
+        """The transition, or a copy of it in fewer bits."""
         half = self._half(vector)
-        transition = self._half_transition.of(self.transition) if half else self.transition
+        return self._half_transition.of(self.transition) if half else self.transition
+
+    def _imagine(self, transition: Transition, vector: Tensor, read: Tensor, rng: Rng) -> Tensor:
+        """The vectors (B, c, D) of the block after a vector; (B, 1, D) of its last where others are not wanted."""
         last = not self.sampling.inner_frames
-        vectors, log_std = self._move(transition, vector, signals, last)
+        vectors, log_std = self._move(transition, vector, read, last)
         if log_std is None or not self.sampling.temperature:
             return vectors
         noise = rng.normal(self.chunk, self.feature_width).to(vectors)[:, -vectors.shape[1] :]
@@ -179,10 +190,9 @@ class StateSpaceBackend(nn.Module):
         return self._whole(numbers.unflatten(-1, self.latent_shape))
 
     def _move(
-        self, transition: Transition, vector: Tensor, signals: Tensor, last: bool = False
+        self, transition: Transition, vector: Tensor, read: Tensor, last: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """The vectors of a block (B, c or 1, D), and of a stochastic transition their log standard deviations."""
-        read = transition.read(vector, signals)
         vectors, log_std = transition(vector, read, last), None
         if self.spread is not None:
             log_std = self.spread(read.to(vector)).unflatten(-1, (self.chunk, -1))[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import final
 
 import torch
@@ -50,12 +50,15 @@ class SignalFusion(nn.Module):
 
     def forward(self, cond: Mapping[str, Masked], like: Tensor, num_frames: int) -> Tensor:
         """Vectors (B, num_frames, width); `like` (B, ...) gives rows, dtype and device."""
-        total = like.new_zeros(len(like), num_frames, self.width)
+        total = like.new_zeros(1, 1, self.width)
         for name, project in self.into.items():
             tokens = cond[name]
-            vectors = torch.where(tokens.mask[..., None], project(tokens.values), self.null[name])
-            total = total + vectors.mean((2, 3))
-        return total
+            vectors = project(tokens.values)
+            if torch.is_grad_enabled() or not tokens.is_whole():
+                vectors = torch.where(tokens.mask[..., None], vectors, self.null[name])
+            alone = vectors.shape[2] * vectors.shape[3] == 1
+            total = total + (vectors[:, :, 0, 0] if alone else vectors.mean((2, 3)))
+        return total.expand(len(like), num_frames, self.width)
 
 
 class Residual(nn.Module):
@@ -67,7 +70,9 @@ class Residual(nn.Module):
         self.into, self.out = nn.Linear(width, width), nn.Linear(width, width)
 
     def forward(self, z: Tensor) -> Tensor:
-        return z + self.out(F.silu(self.into(self.norm(z))))
+        free = not torch.is_grad_enabled()  # to overwrite what nobody differentiates
+        change = self.out(F.silu(self.into(self.norm(z)), inplace=free))
+        return change.add_(z) if free and change.dtype == z.dtype else z + change
 
 
 @final
@@ -95,6 +100,31 @@ class Transition(nn.Module):
     def read(self, vector: Tensor, signals: Tensor) -> Tensor:
         """What the outputs are made of, from vectors (B, D) and the signals (B, c * C) of a block."""
         return self.trunk(torch.cat((vector, signals), -1).to(self.out.weight.dtype))
+
+    def share(self, signals: Tensor) -> Tensor:
+        """What blocks of signals (..., c * C) add to the first layer, (..., hidden): no vector is needed for it."""
+        signals = signals.to(self.out.weight.dtype)
+        if not len(self.trunk):
+            return signals
+        weight, bias = self._first
+        return F.linear(signals, weight[:, self.width :], bias)
+
+    def read_on(self, vector: Tensor, share: Tensor) -> Tensor:
+        """`read`, of vectors (B, D) and a block's share (B, hidden)."""
+        vector = vector.to(self.out.weight.dtype)
+        if not len(self.trunk):
+            return torch.cat((vector, share), -1)
+        weight, _ = self._first
+        numbers = torch.addmm(share, vector, weight[:, : self.width].t())
+        for layer in islice(self.trunk, 1, None):
+            numbers = layer(numbers)
+        return numbers
+
+    @property
+    def _first(self) -> tuple[Tensor, Tensor]:
+        first = self.trunk[0]
+        assert isinstance(first, nn.Linear)
+        return first.weight, first.bias
 
     def forward(self, vector: Tensor, read: Tensor, last: bool = False) -> Tensor:
         """The vectors of a block's frames (B, c, D), or of its last (B, 1, D)."""

@@ -25,6 +25,9 @@ def register_planners(register: Register) -> None:
     register(
         "categorical-cem", f"{here}.categorical_cem:CategoricalCEM", "CEM over discrete actions"
     )
+    register(
+        "mixture-cem", f"{here}.mixture_cem:MixtureCEM", "CEM from several places, and from a prior"
+    )
     register("best-of-n", f"{here}.best_of_n:BestOfN", "a policy proposes, the world judges")
     register("gradient", f"{here}.gradient:Gradient", "Adam through a differentiable world")
 
@@ -44,6 +47,14 @@ def register_objectives(register: Register) -> None:
     register("action-penalty", f"{here}:ActionPenalty", "size and change of the actions")
     register("uncertainty-penalty", f"{here}:UncertaintyPenalty", "what a head doubts")
     register("weighted-sum", f"{here}:WeightedSum", "other objectives, weighted")
+
+
+@hookimpl
+def register_priors(register: Register) -> None:
+    """Classes whose instances satisfy `cosmos_sdk_policies.proposals.Prior`."""
+    here = "cosmos_sdk_policies.proposals"
+    register("goal", f"{here}:GoalPrior", "what recordings did on the way to a goal")
+    register("policy", f"{here}:ImaginedPolicy", "a policy of single actions, asked in imagination")
 
 
 @hookimpl

@@ -137,9 +137,15 @@ class Actor(nn.Module):
     """Numbers (B, W) of a state to a distribution of actions. A world that predicts chunks is given a chunk at once."""
 
     def __init__(
-        self, num_inputs: int, space: spaces.Space[Any], chunk: int, width: int, depth: int
+        self,
+        num_inputs: int,
+        space: spaces.Space[Any],
+        chunk: int,
+        width: int,
+        depth: int,
+        device: torch.device | None = None,
     ) -> None:
-        """Takes the space of one signal: a bounded `Box`, or `Discrete`.
+        """Takes the space of one signal: a bounded `Box`, or `Discrete`. Its bounds stay on `device`, the CPU if None.
 
         Raises:
             ConfigError: a space of another kind, or a Box without bounds.
@@ -150,9 +156,8 @@ class Actor(nn.Module):
             raise ConfigError(
                 [f"an actor's actions are a bounded Box or Discrete; the signal is {space}."]
             )
-        cpu = torch.device("cpu")
         kind = Choices if self.discrete else Box
-        self.coordinates = kind(space, "action", cpu, torch.float32)
+        self.coordinates = kind(space, "action", device or torch.device("cpu"), torch.float32)
         count = int(space.n) if isinstance(space, spaces.Discrete) else 2
         size = chunk * max(1, int(torch.tensor(space.shape or (1,)).prod()))
         self._logits = (size, count)

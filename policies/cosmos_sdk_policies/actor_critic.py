@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from cosmos_sdk import two_hot
 from cosmos_sdk.errors import ConfigError, NotFiniteError, did_you_mean
+from cosmos_sdk.expected import check as check_ranges
 from cosmos_sdk.returns import lambda_returns
 from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import WorldState
@@ -45,15 +46,17 @@ class ActorCriticConfig:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be learned with."""
-        fits = {name: getattr(self, name) >= 1 for name in ("width", "depth", "horizon")}
-        fits |= {name: 0 <= getattr(self, name) < 1 for name in ("discount", "critic_decay")}
-        fits |= {"trace": 0 <= self.trace <= 1, "entropy": self.entropy >= 0}
-        fits |= {
-            "num_bins": self.num_bins >= 3 and self.num_bins % 2 == 1,
-            "reads": bool(self.reads),
-        }
-        if wrong := [f"{name}={getattr(self, name)}" for name, fit in fits.items() if not fit]:
-            raise ValueError(f"out of range: {', '.join(wrong)}")
+        least = {"width": 1, "depth": 1, "horizon": 1}
+        check_ranges(
+            self,
+            **{n: (getattr(self, n) >= at, f"at least {at}") for n, at in least.items()},
+            discount=(0 <= self.discount < 1, "0 or more and less than 1"),
+            critic_decay=(0 <= self.critic_decay < 1, "0 or more and less than 1"),
+            trace=(0 <= self.trace <= 1, "0 to 1"),
+            entropy=(self.entropy >= 0, "0 or more"),
+            num_bins=(self.num_bins >= 3 and self.num_bins % 2 == 1, "an odd number from 3 on"),
+            reads=(bool(self.reads), "at least one of features, latents"),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +92,7 @@ class ActorCritic(nn.Module):
         self.reader = StateReader(world, config.reads)
         space: Any = world.conditioners[signal].space
         sizes = (config.width, config.depth)
-        self.actor = Actor(self.reader.width, space, world.backend.chunk, *sizes)
+        self.actor = Actor(self.reader.width, space, world.backend.chunk, *sizes, world.device)
         self.critic = perceptron(self.reader.width, *sizes, config.num_bins)
         self.slow_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.register_buffer("bins", two_hot.symexp_bins(config.num_bins), persistent=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from cosmos_sdk.state import Signals, WorldState
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_policies.aliases import accepts_aliases
 from cosmos_sdk_policies.coordinates import Choices
-from cosmos_sdk_policies.search import NOTHING, Search, check_settings
+from cosmos_sdk_policies.search import NOTHING, Search, check_settings, in_inference_mode
 
 
 @final
@@ -26,6 +26,8 @@ class CategoricalCEM:
     A plan has `horizon` blocks of `action_block` frames, in which one action is held. Components and blocks are
     independent of one another.
     """
+
+    searches: ClassVar = Choices
 
     horizon: int = 5
     action_block: int = 5
@@ -42,7 +44,7 @@ class CategoricalCEM:
     def __post_init__(self) -> None:
         check_settings(self, num_elites=self.num_elites)
 
-    @torch.no_grad()
+    @in_inference_mode
     def plan(
         self,
         world: WorldModel,

@@ -6,7 +6,7 @@ Chua et al. 2018 (PETS, arXiv:1805.12114, section 5) plan with it through learne
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 
@@ -15,7 +15,8 @@ from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Signals, WorldState
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_policies.aliases import accepts_aliases
-from cosmos_sdk_policies.search import NOTHING, Search, check_settings, refit
+from cosmos_sdk_policies.coordinates import Box
+from cosmos_sdk_policies.search import NOTHING, Search, check_settings, in_inference_mode, refit
 
 
 @final
@@ -27,6 +28,8 @@ class CEM:
     A plan has `horizon` blocks of `action_block` frames, in which one action is held. The defaults are those of DINO-WM
     (arXiv:2411.04983), but for its 30 iterations, which are 10 here for speed.
     """
+
+    searches: ClassVar = Box
 
     horizon: int = 5
     action_block: int = 5
@@ -42,7 +45,7 @@ class CEM:
     def __post_init__(self) -> None:
         check_settings(self, num_elites=self.num_elites)
 
-    @torch.no_grad()
+    @in_inference_mode
     def plan(
         self,
         world: WorldModel,

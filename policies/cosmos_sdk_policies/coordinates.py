@@ -5,6 +5,7 @@ A plan is (H, D): H blocks, D = prod(space.shape) components.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -117,6 +118,31 @@ class Choices:
         return (draws * self.count).long().minimum(self.count - 1)
 
 
-def fitting(space: spaces.Space[Any] | None) -> type[Box] | type[Choices]:
-    """The coordinates for a space, where a planner takes either."""
-    return Choices if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) else Box
+@final
+class Same:
+    """A space as a key: itself, where spaces compare their bounds and have no hash."""
+
+    def __init__(self, space: spaces.Space[Any] | None) -> None:
+        self.space = space
+
+    def __hash__(self) -> int:
+        return id(self.space)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.space is self.space
+
+
+@lru_cache(maxsize=32)  # one planner asks for the same ones in every decision
+def of_space(
+    key: Same,
+    signal: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    kind: type[Box] | type[Choices] | None,
+) -> Box | Choices:
+    """The coordinates of a kind, of a space; None stands for the kind that fits it."""
+    if kind is None:
+        discrete = isinstance(key.space, spaces.Discrete | spaces.MultiDiscrete)
+        kind = Choices if discrete else Box
+    with torch.inference_mode(False):  # others who get the same may want gradients
+        return kind(key.space, signal, device, dtype)

@@ -15,15 +15,18 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from cosmos_sdk.cli.details import fields_of, with_details
 from cosmos_sdk.cli.overrides import parse
-from cosmos_sdk.config import read_yaml, typed, write_yaml
+from cosmos_sdk.config import differences, read_yaml, typed, write_yaml
 from cosmos_sdk.errors import ConfigError, TrainingError
+from cosmos_sdk.expected import check
 from cosmos_sdk.files import replacing
 from cosmos_sdk.rng import PLANNER, TRAINING, Rng
 from cosmos_sdk.state import WorldState
 from cosmos_sdk.training import optimiser
 from cosmos_sdk.training.log import Log, read
 from cosmos_sdk.training.losses import Meter
+from cosmos_sdk.training.run import pick_device
 from cosmos_sdk.training.snapshot import FILE, Position, Snapshot
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_policies.actor_critic import ActorCritic, ActorCriticConfig
@@ -60,25 +63,21 @@ class DreamConfig:
     tensorboard: bool = True
 
     def __post_init__(self) -> None:
-        """Refuses counts below 1."""
-        counts = (
-            "steps",
-            "batch_size",
-            "num_starts",
-            "learning_rate",
-            "clip_norm",
-            "checkpoint_every",
+        """Refuses counts below 1, and rates of nothing."""
+        least = ("steps", "batch_size", "num_starts", "checkpoint_every")
+        rates = ("learning_rate", "clip_norm")
+        check(
+            self,
+            **{name: (getattr(self, name) >= 1, "at least 1") for name in least},
+            **{name: (getattr(self, name) > 0, "more than 0") for name in rates},
         )
-        if wrong := [
-            f"{name}={getattr(self, name)}" for name in counts if getattr(self, name) <= 0
-        ]:
-            raise ValueError(f"out of range: {', '.join(wrong)}; expected more than 0")
 
 
 @dataclass(frozen=True)
 class Arguments(DreamConfig):
-    """Those, and where to."""
+    """Those, where to compute, and where to."""
 
+    device: str = "auto"
     out: str = "outputs/dream"
 
     @property
@@ -208,18 +207,21 @@ def frozen(world: WorldModel) -> Generator[None]:
             parameter.requires_grad_()
 
 
+@with_details(lambda _: f"\nkeys:\n{fields_of(Arguments)}")
 def run(arguments: list[str]) -> int:
     """Trains a policy inside a world: `cosmos-sdk dream world=NAME|FOLDER [data=FOLDER] [out=FOLDER] [KEY=VALUE ...]`.
 
     world  a bundled name or a folder of a world with a head `reward`
     data   a LeRobotDataset whose frames dreams begin at; by default the clips beside the world's weights
-    out    folder of the run (outputs/dream); the policy is out/policy; the same command goes on after a kill
+    out    folder of the run (outputs/dream); the policy is out/policy; the same command goes on after a kill,
+           and with more steps from the end
     KEY    steps=3000 batch_size=256 learning_rate=1e-3 seed=0; of the method agent.horizon=15 agent.discount=0.997
            agent.gradient=reinforce; against exploiting the world agent.guard.penalty=1 agent.guard.limit=0.2
+           device=auto is an accelerator if there is one, else the CPU
     """
     options = parse(Arguments, arguments)
     config, out = options.config, Path(options.out)
-    world = WorldModel.from_pretrained(config.world)
+    world = WorldModel.from_pretrained(config.world, pick_device(options.device))
     Dreamer(world, starts_of(world, config), config, out).run()
     sys.stdout.write(f"{out / POLICY}\n")
     return 0
@@ -239,14 +241,19 @@ def last_figure(out: Path, name: str) -> float:
 
 
 def _claim(config: DreamConfig, out: Path) -> None:
-    """Writes the configuration into its folder, unless another one has begun to train there."""
+    """Writes the configuration into its folder, unless another one has begun to train there.
+
+    More steps are no other configuration: the run goes on from where it is.
+    """
     path, mine = out / CONFIG, asdict(config)
     if path.is_file() and (out / FILE).is_file():
-        there = asdict(typed(DreamConfig, read_yaml(path)))
-        if differ := [n for n in mine if mine[n] != there[n] and n not in FREE]:
-            remedy = "Choose another out=<folder>, or delete this one."
+        there = typed(DreamConfig, read_yaml(path))
+        free = (*FREE, "steps") if config.steps > there.steps else FREE
+        changed = differences(asdict(there), mine)
+        if told := [words for key, words in changed.items() if key not in free]:
+            remedy = "Choose another out=<folder>, or delete this one; only `steps` may grow."
             raise TrainingError(
-                f"{out} holds the run of another configuration; it differs in: {', '.join(differ)}. {remedy}"
+                f"{out} holds the run of another configuration: {', '.join(told)}. {remedy}"
             )
     out.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:

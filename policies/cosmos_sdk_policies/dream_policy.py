@@ -21,6 +21,7 @@ from cosmos_sdk.simulators import Simulator
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_policies.actor_critic import ActorCritic, ActorCriticConfig
 from cosmos_sdk_policies.sight import views_of
+from cosmos_sdk_policies.suiting import check_scene
 from cosmos_sdk_policies.world_sight import Views, WorldSight
 
 FORMAT = "cosmos-sdk/dream-policy/1"
@@ -140,7 +141,7 @@ def load_policy(
         raise CheckpointError(
             f"{folder / WEIGHTS} does not fit the world {saved.world!r}: {error}"
         ) from error
-    return world, agent.eval()
+    return world, agent.to(world.device).eval()
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,7 @@ class DreamRecorder:
         """Loads the policy, so that what cannot record fails before anything is written."""
         self._config = config
         self._policy = DreamPolicy(config.agent, deterministic=config.deterministic)
+        check_scene(self._policy.world, env, self._policy.agent.signal_name)
 
     def reset(self, rng: Generator, scene: Simulator) -> None:
         """A new episode begins; all its noise is rng's."""

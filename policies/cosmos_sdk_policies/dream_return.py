@@ -18,7 +18,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from cosmos_sdk.errors import ConfigError
-from cosmos_sdk.ledger import Ledger, fingerprint
+from cosmos_sdk.expected import check
+from cosmos_sdk.ledger import Ledger, provenance
 from cosmos_sdk.results import Measurement, Result
 from cosmos_sdk.simulators import Simulator, open_simulator
 from cosmos_sdk.state import Masked, WorldState
@@ -47,8 +48,7 @@ class DreamReturnConfig:
 
     def __post_init__(self) -> None:
         least = {"episodes": 1, "steps": 2, "horizon": 1}
-        if wrong := [f"{n}={getattr(self, n)}" for n, at in least.items() if getattr(self, n) < at]:
-            raise ValueError(f"too small: {', '.join(wrong)}")
+        check(self, **{n: (getattr(self, n) >= at, f"at least {at}") for n, at in least.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,8 @@ def dream_return(world: WorldModel, config: DreamReturnConfig) -> Measurement:
     _, agent = load_policy(config.policy, world)
     check_actions(world, agent, config.env)
     plan = {k: v for k, v in asdict(config).items() if k not in ("folder", "episodes", "random")}
-    plan |= {"world": fingerprint(world), "agent": float(sum(p.sum() for p in agent.parameters()))}
+    plan |= provenance(world)
+    plan["agent"] = float(sum(p.sum() for p in agent.parameters()))
     ledger = Ledger(config.folder, plan, ("row", "episode"))
     policies: dict[str, Callable[[Simulator], Any]] = {
         "policy": lambda _: DreamPolicy(agent, world)

@@ -11,11 +11,13 @@ from typing import Any, final
 
 import numpy as np
 
+from cosmos_sdk.cli.details import fields_of, with_details
 from cosmos_sdk.cli.overrides import parse
-from cosmos_sdk.config import read_yaml, write_yaml
+from cosmos_sdk.config import differences, read_yaml, write_yaml
 from cosmos_sdk.data.collect import CollectConfig, collect
 from cosmos_sdk.data.lerobot import LeRobotDataset
 from cosmos_sdk.errors import ConfigError, TrainingError
+from cosmos_sdk.expected import check
 from cosmos_sdk.files import replacing
 from cosmos_sdk.training.inherit import modules
 from cosmos_sdk.training.recipe import TOKENIZER, DataConfig, Recipe, StageConfig, overridden, read
@@ -51,12 +53,12 @@ class DynaConfig:
     def __post_init__(self) -> None:
         """Refuses counts that make no loop."""
         least = {"rounds": 0, "episodes": 1, "steps": 1, "world_steps": 1, "processes": 0}
-        wrong = [
-            f"{n}={getattr(self, n)}" for n, bound in least.items() if getattr(self, n) < bound
-        ]
-        if wrong or not self.noise >= 0 or not 0 < self.share < 1:
-            given = ", ".join([*wrong, f"noise={self.noise}", f"share={self.share}"])
-            raise ValueError(f"out of range: {given}")
+        check(
+            self,
+            **{n: (getattr(self, n) >= at, f"at least {at}") for n, at in least.items()},
+            noise=(self.noise >= 0, "0 or more"),
+            share=(0 < self.share < 1, "more than 0 and less than 1"),
+        )
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,7 @@ class Dyna:
         return {"real_frames": frames, "real_return": mean, "real_return_std": std}
 
 
+@with_details(lambda _: f"\nkeys:\n{fields_of(Arguments)}")
 def run(arguments: list[str]) -> int:
     """Alternates recording, world training and dreaming: `cosmos-sdk dyna config=NAME|FILE [KEY=VALUE ...]`.
 
@@ -219,18 +222,11 @@ def _claim(mine: Mapping[str, Any], out: Path) -> None:
     """Writes the configuration into its folder; only the number of rounds may change later."""
     path = out / CONFIG
     if path.is_file():
-        before: dict[str, Any] = read_yaml(path)
-        pairs = [(part, key) for part in mine for key in mine[part] if key != "rounds"]
-        differ = [
-            f"{part}.{key}"
-            for part, key in pairs
-            if write_yaml({"": mine[part][key]}) != write_yaml({"": before.get(part, {}).get(key)})
-        ]
+        differ = differences(read_yaml(path), mine)
+        differ.pop("loop.rounds", None)
         if differ:
             remedy = "Choose another out=<folder>, or delete this one."
-            raise TrainingError(
-                f"{out} holds another loop; it differs in: {', '.join(differ)}. {remedy}"
-            )
+            raise TrainingError(f"{out} holds another loop: {', '.join(differ.values())}. {remedy}")
     out.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
         draft.write_text(write_yaml(mine), encoding="utf-8")

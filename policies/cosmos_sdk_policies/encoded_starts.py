@@ -131,8 +131,9 @@ class EncodedStarts:
             for name, signal in batch.signals.items():
                 if name in taken and isinstance(signal, Masked):
                     history.setdefault(name, []).append(signal)
-        joined = {
-            name: Masked(torch.cat([s.values for s in parts]), torch.cat([s.mask for s in parts]))
-            for name, parts in history.items()
-        }
+        joined: dict[str, Masked] = {}
+        for name, parts in history.items():
+            values = torch.cat([part.values for part in parts])
+            mask = torch.cat([part.mask for part in parts])
+            joined[name] = Masked(values.to(world.device), mask.to(world.device))
         return cls(torch.cat(latents) if latents else torch.zeros(0), joined)

@@ -96,7 +96,8 @@ def evaluate_policies(
         return (name, identities[name], number, "real" if side == "real" else judge)
 
     ledger = Ledger(folder, _plan(trials), KEY)
-    pieces = [(name, k, side) for k in range(len(begins)) for name in policies for side in SIDES]
+    # reality first: it serves every world that is judged from the same folder
+    pieces = [(name, k, side) for side in SIDES for k in range(len(begins)) for name in policies]
     todo = [piece for piece in pieces if key(piece) not in ledger]
     opens = (lambda: trials.play) if processes == 1 else partial(_open, trials)
     bar = tqdm(

@@ -30,6 +30,9 @@ class GoalState:
         1.0  # per component, the difference that costs 1; infinity leaves it out
     )
     angles: Sequence[int] = ()  # components in radians, compared the short way round
+    # Components of what moves at will, such as an arm among things that it pushes: together they cost
+    # log(1 + squared distance). Squared, a far hand outweighs everything it could do on the way.
+    free: Sequence[int] = ()
     mean_weight: float = 0.05
     step_cost: float = 0.0  # of each state later
     every: int = 1  # only each `every`-th state counts, the last of a block
@@ -57,7 +60,11 @@ class GoalState:
             error = torch.where(
                 angles, torch.remainder(error + math.pi, 2 * math.pi) - math.pi, error
             )
-        distance = ((error / torch.as_tensor(self.scale).to(error)) ** 2).sum(2)  # (B, K / chunk)
+        squares = (error / torch.as_tensor(self.scale).to(error)).square()
+        distance = squares.sum(2)  # (B, K / chunk)
+        if self.free:
+            far = squares[..., list(self.free)].sum(2)
+            distance = distance - far + far.log1p()
         if self.terminated is not None:
             distance = self._until_end(distance, rollout, self.terminated)
         return nearest(distance[:, self.every - 1 :: self.every], self.mean_weight, self.step_cost)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 
@@ -13,7 +13,9 @@ from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Signals, WorldState
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_policies.aliases import accepts_aliases
+from cosmos_sdk_policies.coordinates import Box
 from cosmos_sdk_policies.search import NOTHING, Search, check_settings
+from cosmos_sdk_policies.suiting import samplers
 
 
 @final
@@ -25,6 +27,9 @@ class Gradient:
     A plan has `horizon` blocks of `action_block` frames, in which one action is held. Only for backends that declare
     themselves differentiable: a gradient that stops at a quantised latent looks healthy, and misses all behind it.
     """
+
+    searches: ClassVar = Box
+    needs_gradients: ClassVar[bool] = True
 
     horizon: int = 5
     action_block: int = 5
@@ -59,7 +64,8 @@ class Gradient:
             reason = (
                 "declares differentiable = False, and the gradient planner needs true gradients."
             )
-            remedy = "Plan with 'cem', 'icem', 'mppi' or 'random-shooting', which only sample."
+            spaces = {name: part.space for name, part in world.conditioners.items()}
+            remedy = f"Plan with {samplers(spaces.get(self.signal))}, which only sample."
             raise PluginError(type(world.backend).__name__, reason, remedy)
         state = state.map(torch.detach)
         search = Search(self, world, state, objective, rng, given, previous)

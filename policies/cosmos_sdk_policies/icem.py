@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -13,7 +13,8 @@ from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Signals, WorldState
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_policies.aliases import accepts_aliases
-from cosmos_sdk_policies.search import NOTHING, Search, check_settings, refit
+from cosmos_sdk_policies.coordinates import Box
+from cosmos_sdk_policies.search import NOTHING, Search, check_settings, in_inference_mode, refit
 
 
 def coloured(white: Tensor, beta: float) -> Tensor:
@@ -39,6 +40,8 @@ class ICEM:
     A plan has `horizon` blocks of `action_block` frames, in which one action is held.
     """
 
+    searches: ClassVar = Box
+
     horizon: int = 5
     action_block: int = 5
     num_samples: int = 300
@@ -58,7 +61,7 @@ class ICEM:
     def __post_init__(self) -> None:
         check_settings(self, num_elites=self.num_elites)
 
-    @torch.no_grad()
+    @in_inference_mode
     def plan(
         self,
         world: WorldModel,

@@ -53,7 +53,7 @@ def _unplayable(real: Env, world: Env, block: int | None) -> list[str]:
         return [f"world_env: {problem}" for problem in error.problems]
     if block is not None and (block < 1 or block % (takes or 1)):
         return [f"block is {block}; expected a multiple of {takes or 1}, which the world steps"]
-    if _same(_single(world.action_space, takes), real.action_space):
+    if same_actions(_single(world.action_space, takes), real.action_space):
         return []
     both = f"{world.action_space}; real_env takes {real.action_space}"
     return [f"world_env takes {both}: the bounds have to be the same"]
@@ -78,7 +78,7 @@ def _unfit(name: str, thing: Any, space: spaces.Space[Any]) -> list[str]:
     own = getattr(
         getattr(thing, "model", thing), "action_space", None
     )  # of an adapter, its model's
-    if not isinstance(own, spaces.Space) or _same(own, space):
+    if not isinstance(own, spaces.Space) or same_actions(own, space):
         return []
     return [f"policies[{name!r}] acts in {own}; the environment takes {space}"]
 
@@ -94,7 +94,7 @@ def _single(space: spaces.Space[Any], takes: int | None) -> spaces.Space[Any]:
     return space
 
 
-def _same(one: spaces.Space[Any], other: spaces.Space[Any]) -> bool:
+def same_actions(one: spaces.Space[Any], other: spaces.Space[Any]) -> bool:
     """Whether actions of one space mean the same in the other: a relative action is no absolute one."""
     if isinstance(one, spaces.Box) and isinstance(other, spaces.Box):
         if one.shape != other.shape:

@@ -19,6 +19,7 @@ from cosmos_sdk.state import Masked, Signals, WorldState
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_policies.search import NOTHING, rows_of
 from cosmos_sdk_policies.sight import Sight, views_of
+from cosmos_sdk_policies.suiting import check_plan
 
 __all__ = ["MPCPolicy", "shifted", "views_of"]
 
@@ -84,6 +85,7 @@ class MPCPolicy:
         for name, count in (("replan_every", replan_every), ("num_envs", num_envs)):
             if count is not None and count < 1:
                 raise ConfigError([f"MPCPolicy: {name} is {count}; expected at least 1"])
+        self.check(planner, world, objective)
         self.planner, self.world, self.objective = planner, world, objective
         self.replan_every, self.signal, self.deadline = replan_every, signal, deadline
         self.num_envs = num_envs
@@ -91,6 +93,11 @@ class MPCPolicy:
         self._start, self._given, self._enter = start, given, enter
         self._sight = Sight(world.backend.context, self._rows, views)
         self.reset(seed)
+
+    @staticmethod
+    def check(planner: Planner, world: WorldModel, objective: Objective | None = None) -> None:
+        """Raises ConfigError where they do not suit one another, before anything is driven; see `check_plan`."""
+        check_plan(planner, world, objective)
 
     def reset(
         self, seed: int | Sequence[int] | None = None, slots: NDArray[np.bool_] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 
@@ -12,7 +12,8 @@ from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Signals, WorldState
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_policies.aliases import accepts_aliases
-from cosmos_sdk_policies.search import NOTHING, Search, check_settings
+from cosmos_sdk_policies.coordinates import Box
+from cosmos_sdk_policies.search import NOTHING, Search, check_settings, in_inference_mode
 
 
 @final
@@ -24,6 +25,8 @@ class MPPI:
     A plan has `horizon` blocks of `action_block` frames, in which one action is held. `temperature` has the unit of the
     cost: near 0 the cheapest sample wins, at infinity all elites count alike, which is CEM.
     """
+
+    searches: ClassVar = Box
 
     horizon: int = 5
     action_block: int = 5
@@ -39,7 +42,7 @@ class MPPI:
     def __post_init__(self) -> None:
         check_settings(self, num_elites=self.num_elites)
 
-    @torch.no_grad()
+    @in_inference_mode
     def plan(
         self,
         world: WorldModel,

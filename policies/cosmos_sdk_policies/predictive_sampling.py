@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 
@@ -12,7 +12,8 @@ from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Signals, WorldState
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_policies.aliases import accepts_aliases
-from cosmos_sdk_policies.search import NOTHING, Search, check_settings
+from cosmos_sdk_policies.coordinates import Box
+from cosmos_sdk_policies.search import NOTHING, Search, check_settings, in_inference_mode
 
 
 @final
@@ -25,6 +26,8 @@ class PredictiveSampling:
     knots are the blocks. Made for warm starts at a high rate: one iteration a decision.
     """
 
+    searches: ClassVar = Box
+
     horizon: int = 5
     action_block: int = 5
     num_samples: int = 300
@@ -36,7 +39,7 @@ class PredictiveSampling:
     def __post_init__(self) -> None:
         check_settings(self)
 
-    @torch.no_grad()
+    @in_inference_mode
     def plan(
         self,
         world: WorldModel,

@@ -12,7 +12,7 @@ from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Signals, WorldState
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_policies.aliases import accepts_aliases
-from cosmos_sdk_policies.search import NOTHING, Search, check_settings
+from cosmos_sdk_policies.search import NOTHING, Search, check_settings, in_inference_mode
 
 
 @final
@@ -34,7 +34,7 @@ class RandomShooting:
     def __post_init__(self) -> None:
         check_settings(self)
 
-    @torch.no_grad()
+    @in_inference_mode
     def plan(
         self,
         world: WorldModel,

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import wraps
 from time import perf_counter
-from typing import Protocol, final
+from typing import ParamSpec, Protocol, final
 
 import torch
 from torch import Tensor
@@ -26,10 +28,11 @@ from cosmos_sdk.rng import Rng
 from cosmos_sdk.state import Control, Masked, Signals, WorldState
 from cosmos_sdk.unrolling import ahead
 from cosmos_sdk.world import WorldModel
-from cosmos_sdk_policies.coordinates import Box, Choices, fitting
+from cosmos_sdk_policies.coordinates import Box, Choices, Same, of_space
 
 WORST = 1e30  # what a candidate costs whose cost is not finite; infinity itself would turn weighted means into NaN
 NOTHING: Signals = {}
+P = ParamSpec("P")
 
 
 class Settings(Protocol):
@@ -47,6 +50,19 @@ class Settings(Protocol):
     def signal(self) -> str: ...  # the signal that is planned
     @property
     def batch_size(self) -> int: ...  # candidates that are imagined at once: bounds the memory
+
+
+def in_inference_mode(plan: Callable[P, PlanResult]) -> Callable[P, PlanResult]:
+    """For planners that only sample: no operation is prepared for gradients; the plan itself is ordinary tensors."""
+
+    @wraps(plan)
+    def planned(*args: P.args, **kwargs: P.kwargs) -> PlanResult:
+        with torch.inference_mode():
+            found = plan(*args, **kwargs)
+        actions, cost, trace = found.actions.clone(), found.cost.clone(), found.trace.clone()
+        return replace(found, actions=actions, cost=cost, trace=trace)
+
+    return planned
 
 
 def rows_of(objective: Objective, index: slice | Tensor) -> Objective:
@@ -118,7 +134,6 @@ class Search:
         self._presents = [Present(*part) for part in parts]
         # what the search begins with, (B, H, D), and in which rows it is a last plan, (B,) bool
         self.guess, self.warm = self._begin_with(previous)
-        self._rows = torch.arange(len(state), device=self.guess.device)
         # the best of each iteration: cost (B,) and plan (B, H, D)
         self._found: list[tuple[Tensor, Tensor]] = []
 
@@ -156,7 +171,7 @@ class Search:
 
     def costs(self, plans: Tensor) -> Tensor:
         """Costs (B, N) of plans (B, N, H, D); what is not finite costs WORST."""
-        rows = [self._price(row, plan) for row, plan in enumerate(plans)]
+        rows = [self._price(row, plans[row]) for row in range(len(self.states))]
         costs = rows[0][None] if len(rows) == 1 else torch.stack(rows)
         return costs.nan_to_num(WORST, WORST, WORST)
 
@@ -191,15 +206,15 @@ class Search:
         """
         costs = torch.stack([cost for cost, _ in self._found], 1)  # (B, iterations)
         trace = costs.cummin(1).values
-        if (lost := (trace[:, -1] >= WORST)).any():
-            rows = lost.nonzero().flatten().tolist()
+        last = trace[:, -1]
+        if lost := [row for row, is_lost in enumerate((last >= WORST).tolist()) if is_lost]:
             raise CosmosError(
-                f"No candidate has a finite cost in row {rows} of {len(lost)}: the world, one of its heads or the "
+                f"No candidate has a finite cost in row {lost} of {len(last)}: the world, one of its heads or the "
                 "objective gives NaN or infinity there. Look at world.rollout(state, signals).values."
             )
-        plans = torch.stack([plan for _, plan in self._found], 1)  # (B, iterations, H, D)
-        actions = self.actions(plans[self._rows, costs.argmin(1)])
-        return PlanResult(actions, trace[:, -1], trace, perf_counter() - self._begin)
+        winners = enumerate(costs.argmin(1).tolist())
+        plans = torch.stack([self._found[iteration][1][row] for row, iteration in winners])
+        return PlanResult(self.actions(plans), last, trace, perf_counter() - self._begin)
 
     def _draw(self, draw: Callable[..., Tensor], num_samples: int) -> Tensor:
         size = (1, num_samples, *self.size)
@@ -319,9 +334,8 @@ def _coordinates(
         raise UnknownNameError(
             "signal", signal, world.conditioners, "Set the planner's field `signal`."
         )
-    space = world.conditioners[signal].space
     fine = torch.float64 if dtype == torch.float64 else torch.float32
-    return (over or fitting(space))(space, signal, state.seed.device, fine)
+    return of_space(Same(world.conditioners[signal].space), signal, state.seed.device, fine, over)
 
 
 def _expand(signal: Masked, n: int) -> Masked:

@@ -62,7 +62,8 @@ class WorldSight:
 
     def took(self, action: Any) -> None:
         """Remembers the action (*shape) that leads to what is seen next."""
-        self._taken = torch.as_tensor(action, dtype=self._idle.dtype).view(1, *self._idle.shape)
+        taken = torch.as_tensor(action, dtype=self._idle.dtype, device=self._idle.device)
+        self._taken = taken.view(1, *self._idle.shape)
 
 
 @final

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from cosmos_sdk.config import WorldConfig, override, read_yaml, typed, write_yaml
+from cosmos_sdk.config import WorldConfig, differences, override, read_yaml, typed, write_yaml
 from cosmos_sdk.errors import ConfigError
 from toys.factories import toy_data
 
@@ -64,11 +64,35 @@ def test_one_report_lists_every_problem() -> None:
     assert len(caught.value.problems) == 7
     assert "witdh: unknown key. Did you mean 'width'?" in problems
     assert "width: a value is required" in problems
-    assert "rate: 'quick' does not fit float" in problems
-    assert "mode: 'slwo' does not fit Literal['fast', 'slow']" in problems
-    assert "sizes: [1, 'b'] does not fit tuple[int, ...]" in problems
+    assert "rate is 'quick'; expected a number." in problems
+    assert "mode is 'slwo'; expected one of fast, slow. Did you mean 'slow'?" in problems
+    assert "sizes is [1, 'b']; expected a list of whole numbers, such as [1, 2]." in problems
     assert "inner.dept: unknown key. Did you mean 'depth'?" in problems
-    assert "named.a.depth: 'x' does not fit int" in problems
+    assert "named.a.depth is 'x'; expected a whole number." in problems
+
+
+def test_a_single_value_in_the_place_of_a_list_is_a_list_of_it() -> None:
+    @dataclass
+    class Lists:
+        many: tuple[str, ...] = ()
+        absent: list[int] | None = None
+        pair: tuple[int, int] = (1, 2)
+
+    assert typed(Lists, {"many": "world", "absent": 3}) == Lists(("world",), [3])
+    with pytest.raises(ConfigError, match="pair is 3; expected a list of whole numbers of length"):
+        typed(Lists, {"pair": 3})
+    with pytest.raises(ConfigError, match="; expected a list of words"):
+        typed(Lists, {"many": {"a": 1}})
+
+
+def test_differences_are_told_by_dotted_keys() -> None:
+    before = {"steps": 3, "agent": {"horizon": 15, "width": 4}}
+    now = {"steps": 3, "agent": {"horizon": 16, "width": 4}, "seed": 1}
+    assert differences({**before, "sizes": (1, (2,))}, {**before, "sizes": [1, [2]]}) == {}
+    assert differences(before, now) == {
+        "agent.horizon": "agent.horizon was 15 and is 16",
+        "seed": "seed was None and is 1",
+    }
 
 
 def test_a_dataclass_that_refuses_its_values_is_a_problem_too() -> None:
@@ -152,5 +176,5 @@ def test_a_field_that_no_file_can_hold_leaves_the_others_alone() -> None:
     with pytest.raises(ConfigError) as error:
         typed(Settings, {"width": "wide"})
     problems = error.value.problems
-    assert problems[0].startswith("width: 'wide' does not fit int")
+    assert problems[0] == "width is 'wide'; expected a whole number."
     assert problems[1:] == ["act: a value is required."]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from cosmos_sdk.errors import ConfigError
-from cosmos_sdk.ledger import ROWS, Ledger
+from cosmos_sdk.ledger import ROWS, Ledger, provenance
+from toys.worlds import make
 
 PLAN = {"seed": 0, "planner": {"name": "cem", "sigma": 0.4}}
 KEY = ("policy", "start")
@@ -38,6 +40,30 @@ def test_a_folder_holds_one_plan(tmp_path: Path, other: dict[str, object]) -> No
     Ledger(tmp_path, PLAN, KEY)
     with pytest.raises(ConfigError, match=r"another evaluation.*Choose another folder"):
         Ledger(tmp_path, other, KEY)
+
+
+def test_a_folder_tells_another_precision_from_other_weights(tmp_path: Path) -> None:
+    world = make("diffusion")
+    exact = provenance(world)
+    Ledger(tmp_path, {**PLAN, **exact}, KEY)
+    Ledger(tmp_path, {**PLAN, **provenance(make("diffusion"))}, KEY)
+    faster = provenance(world.using(num_steps=7))
+    assert faster["world"] != exact["world"]
+    told = r"holds another evaluation: world\.using\.num_steps was \d+ and is 7; all else agrees"
+    with pytest.raises(ConfigError, match=told):
+        Ledger(tmp_path, {**PLAN, **faster}, KEY)
+    with torch.no_grad():
+        next(world.parameters()).add_(1)
+    with pytest.raises(ConfigError, match=r"evaluation: world\.model was"):
+        Ledger(tmp_path, {**PLAN, **provenance(world)}, KEY)
+
+
+def test_a_folder_from_before_worlds_were_told_in_parts_is_still_known(tmp_path: Path) -> None:
+    new = provenance(make("diffusion"))
+    Ledger(tmp_path, {**PLAN, "world": new["world"]}, KEY)
+    Ledger(tmp_path, {**PLAN, **new}, KEY)
+    with pytest.raises(ConfigError, match="world was"):
+        Ledger(tmp_path, {**PLAN, **new, "world": "another"}, KEY)
 
 
 def test_a_line_that_is_no_row_is_named(tmp_path: Path) -> None:

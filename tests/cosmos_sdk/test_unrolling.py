@@ -202,6 +202,20 @@ def test_a_late_value_has_the_gradients_that_the_rollout_was_made_with() -> None
     assert inferred.values["drift"].is_inference()
 
 
+def test_features_may_be_given_by_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, unroll = future_of(world_of(Unrolling)), Unrolling.unroll
+
+    def by_chunks(self: Unrolling, state: WorldState, given: Control) -> Unrolled:
+        new = unroll(self, state, given)
+        return replace(new, features=new.features.unflatten(1, (-1, self.chunk)))
+
+    monkeypatch.setattr(Unrolling, "unroll", by_chunks)
+    future = future_of(world_of(Unrolling))
+    for name, value in plain.values.items():
+        assert torch.equal(future.values[name], value)
+    assert torch.equal(future.state.features, plain.state.features)
+
+
 def test_features_of_another_shape_are_the_backends_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_of(Unrolling)
     unroll = Unrolling.unroll

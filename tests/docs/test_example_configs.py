@@ -24,7 +24,8 @@ COSMOS = FOLDER / "cosmos-4b.yaml"
 
 def built(path: Path, *overrides: str) -> tuple[Recipe, WorldModel]:
     """The recipe, and its world on the meta device."""
-    found = recipe.load(path, ["data=somewhere", *overrides])
+    own = recipe.read(path).get("data")  # a recipe that records its own needs no folder
+    found = recipe.load(path, [*([] if own else ["data=somewhere"]), *overrides])
     with torch.device("meta"):
         return found, build(found.world)
 
@@ -43,7 +44,7 @@ def transformer(world: WorldModel) -> nn.Module:
 def test_a_config_builds_without_memory(path: Path) -> None:
     found, world = built(path)
     assert {tensor.device.type for tensor in world.state_dict().values()} == {"meta"}
-    assert found.data["data"].folder == "somewhere"
+    assert "data" not in found.data or found.data["data"].folder == "somewhere"
     assert next(iter(found.stages.values())).train == "tokenizer"
 
 

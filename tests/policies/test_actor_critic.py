@@ -136,8 +136,21 @@ def test_an_interrupted_run_ends_where_a_whole_one_does(
 def test_a_folder_holds_one_run(tmp_path: Path):
     world = line_world({"reward": nearness})
     Dreamer(world, anywhere, config(2), tmp_path).run()
-    with pytest.raises(TrainingError, match="differs in: steps"):
-        Dreamer(world, anywhere, config(3), tmp_path)
+    with pytest.raises(TrainingError, match=r"agent\.horizon was \d and is 9"):
+        Dreamer(world, anywhere, config(2, small(horizon=9)), tmp_path)
+    with pytest.raises(TrainingError, match="steps was 2 and is 1"):
+        Dreamer(world, anywhere, config(1), tmp_path)
+
+
+def test_a_finished_run_goes_on_with_more_steps(tmp_path: Path):
+    world = line_world({"reward": nearness})
+    before = Dreamer(world, anywhere, config(2), tmp_path).run()
+    more = Dreamer(world, anywhere, config(4), tmp_path)
+    assert more.position.step == 2
+    for name, tensor in before.state_dict().items():
+        assert torch.equal(more.agent.state_dict()[name], tensor), name
+    more.run()
+    assert more.position.step == 4
 
 
 def test_what_a_world_lacks_for_learning_in_it_is_said_at_once():
@@ -174,5 +187,5 @@ def test_dreams_begin_at_real_frames():
     "wrong", [{"horizon": 0}, {"discount": 1.0}, {"num_bins": 10}, {"reads": ()}]
 )
 def test_impossible_options_are_refused(wrong: dict[str, object]):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises(ConfigError, match=f"^.*\n  - {next(iter(wrong))} is .*; expected "):
         small(**wrong)

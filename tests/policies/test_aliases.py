@@ -60,5 +60,5 @@ def test_configurations_read_aliases_too():
     assert typed(CEM, {"topk": 12, "n_steps": 3}) == CEM(num_elites=12, num_iterations=3)
     with pytest.raises(ConfigError, match="names of the same field"):
         typed(CEM, {"topk": 12, "num_elites": 12})
-    with pytest.raises(ConfigError, match="'many' does not fit int"):
+    with pytest.raises(ConfigError, match="is 'many'; expected a whole number"):
         typed(CEM, {"topk": "many"})

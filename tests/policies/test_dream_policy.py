@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cosmos_sdk.cli.main import main
 from cosmos_sdk.errors import CheckpointError, ConfigError
 from cosmos_sdk.registry import registry
 from cosmos_sdk.world import WorldModel
@@ -99,3 +100,14 @@ def test_a_folder_of_another_kind_or_world_is_refused(tmp_path: Path):
     (tmp_path / "config.yaml").write_text("format: something-else\n")
     with pytest.raises(CheckpointError, match="format 'something-else'"):
         load_policy(tmp_path, world)
+
+
+def test_the_command_names_what_is_wrong_before_it_loads_a_world(
+    capsys: pytest.CaptureFixture[str],
+):
+    assert main(["dream", "steps=0", "learning_rate=0"]) == 2
+    said = capsys.readouterr().err
+    assert "- steps is 0; expected at least 1." in said
+    assert "- learning_rate is 0.0; expected more than 0." in said
+    assert main(["dream", "device=abacus", "world=nowhere"]) == 2
+    assert "device: 'abacus' cannot be used here" in capsys.readouterr().err

@@ -106,10 +106,10 @@ def test_a_loop_goes_on_and_its_policy_makes_the_next_data(loop: Path):
 def test_a_folder_holds_one_loop_and_a_recipe_says_where_to_act(tmp_path: Path):
     recipe = Recipe.from_mapping(plain())
     Dyna(recipe, DynaConfig(), tmp_path)
-    with pytest.raises(TrainingError, match=r"differs in: loop\.episodes"):
+    with pytest.raises(TrainingError, match=r"loop\.episodes was 20 and is 7\."):
         Dyna(recipe, DynaConfig(episodes=7), tmp_path)
     nowhere = Recipe.from_mapping({**plain(), "data": {"first": {"folder": "somewhere"}}})
     with pytest.raises(ConfigError, match="nowhere to act"):
         Dyna(nowhere, DynaConfig(), tmp_path / "other")
-    with pytest.raises(ValueError, match="episodes=0"):
+    with pytest.raises(ConfigError, match="- episodes is 0; expected at least 1"):
         DynaConfig(episodes=0)

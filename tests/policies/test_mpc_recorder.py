@@ -12,7 +12,9 @@ from cosmos_sdk.cli.collect import run
 from cosmos_sdk.data.collect import CollectConfig, collect, command_line
 from cosmos_sdk.errors import ConfigError, UnknownNameError
 from cosmos_sdk.registry import registry
-from cosmos_sdk_policies.mpc_recorder import MPCRecorder
+from cosmos_sdk.testing.small_worlds import point_world
+from cosmos_sdk.world import WorldModel
+from cosmos_sdk_policies.mpc_recorder import MPCRecorder, MPCRecorderConfig
 
 DISC = "CosmosSDK/DiscPusher-v0"
 OWN = {
@@ -123,4 +125,29 @@ def test_what_does_not_fit_writes_nothing(tmp_path: Path):
     goal = config(root, options={**OWN, "objective": "goal-state"})
     with pytest.raises(ConfigError, match=r"objective_options\.goal: a value is required"):
         collect(goal, progress=False)
+    goal = {"objective": "goal-state", "objective_options": {"goal": [0.1, 0.9]}}
+    names = "agent_x, agent_y, block_x, block_y"
+    with pytest.raises(
+        ConfigError, match=f"goal has 2 numbers; the readout 'state' has 4: {names}"
+    ):
+        collect(config(root, options={**OWN, **goal}), progress=False)
+    with pytest.raises(UnknownNameError, match="Did you mean 'simulator'"):
+        collect(config(root, options={"world": "simulatr"}), progress=False)
+    own = {"planner": "categorical-cem"}
+    with pytest.raises(ConfigError, match=r"CategoricalCEM does not fit .*'cem', 'icem'"):
+        collect(config(root, options=own), progress=False)
+    own = {"planner": "gradient"}
+    with pytest.raises(
+        ConfigError, match=r"Gradient needs gradients, and Sim\w+ passes none.*'cem'"
+    ):
+        collect(config(root, options=own), progress=False)
     assert not root.exists()
+
+
+def test_a_world_of_other_actions_is_refused_before_anything_is_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    world = point_world(keys=True)
+    monkeypatch.setattr(WorldModel, "from_pretrained", lambda *_: world)
+    with pytest.raises(ConfigError, match=r"world: it takes action: .*DiscPusher-v0 takes Box"):
+        MPCRecorder(MPCRecorderConfig("random-shooting", world=str(tmp_path)), DISC)

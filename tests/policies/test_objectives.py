@@ -90,6 +90,15 @@ def test_the_scale_says_which_difference_costs_one():
     assert goal.cost(rollout, IDLE).tolist() == [10.0]
 
 
+def test_what_moves_at_will_matters_little_from_afar_and_as_much_from_near():
+    rollout = imagined(state=[[[300.0, 400.0, 2.0]]])
+    goal = GoalState(torch.zeros(3), scale=(100.0, 100.0, 1.0), free=(0, 1), mean_weight=0.0)
+    assert goal.cost(rollout, IDLE).item() == pytest.approx(math.log(1 + 25) + 4)
+    near = imagined(state=[[[1.0, 0.0, 0.0]]])
+    squared = GoalState(torch.zeros(3), scale=(100.0, 100.0, 1.0), mean_weight=0.0)
+    assert goal.cost(near, IDLE).item() == pytest.approx(squared.cost(near, IDLE).item(), rel=1e-3)
+
+
 def test_angles_are_compared_the_short_way_round():
     rollout = imagined(state=[[[0.1, 0.1]]])
     goal = torch.tensor([2 * math.pi - 0.1, 2 * math.pi - 0.1])

@@ -31,6 +31,7 @@ from cosmos_sdk_policies.cem import CEM
 from cosmos_sdk_policies.goal_state import GoalState
 from cosmos_sdk_policies.gradient import Gradient
 from cosmos_sdk_policies.icem import ICEM, coloured
+from cosmos_sdk_policies.mixture_cem import MixtureCEM
 from cosmos_sdk_policies.mppi import MPPI
 from cosmos_sdk_policies.predictive_sampling import PredictiveSampling
 from cosmos_sdk_policies.random_shooting import RandomShooting
@@ -64,6 +65,8 @@ PLANNERS = {
     "icem": ICEM(**SIZE, num_elites=5),
     "mppi": MPPI(**SIZE, num_elites=5, temperature=0.05),
     "predictive-sampling": PredictiveSampling(**SIZE),
+    "mixture-cem": MixtureCEM(**SIZE, num_elites=6),
+    "mixture-cem with a prior": MixtureCEM(**SIZE, num_elites=6, prior=UniformPolicy()),
     "best-of-n": BestOfN(UniformPolicy(), **SIZE),
     "gradient": Gradient(**{**SIZE, "num_samples": 4}),
 }
@@ -80,10 +83,11 @@ class Quadratic:
 
 
 def test_every_registered_planner_is_tested_here():
-    assert set(registry().names("planner")) == {*PLANNERS, "categorical-cem"}
+    kinds = {name.split()[0] for name in PLANNERS}
+    assert set(registry().names("planner")) == {*kinds, "categorical-cem"}
     assert registry().load("planner", "categorical-cem") is CategoricalCEM  # in test_choices.py
     for name, planner in PLANNERS.items():
-        assert registry().load("planner", name) is type(planner)
+        assert registry().load("planner", name.split()[0]) is type(planner)
 
 
 @every_planner
@@ -97,11 +101,20 @@ def test_a_planner_satisfies_the_contract(planner):
         (CEM(3, 2, num_iterations=20), 0.02),
         (ICEM(3, 2, num_iterations=20), 0.02),
         (MPPI(3, 2, num_iterations=20, min_sigma=0.01), 0.02),
+        (MixtureCEM(3, 2, num_iterations=20), 0.02),
         (Gradient(3, 2, num_iterations=200), 0.005),
         (PredictiveSampling(3, 2, num_iterations=40, sigma=0.1), 0.06),
         (RandomShooting(3, 2, num_iterations=20), 0.6),
     ],
-    ids=["cem", "icem", "mppi", "gradient", "predictive-sampling", "random-shooting"],
+    ids=[
+        "cem",
+        "icem",
+        "mppi",
+        "mixture-cem",
+        "gradient",
+        "predictive-sampling",
+        "random-shooting",
+    ],
 )
 def test_a_planner_finds_the_optimum_of_a_quadratic(toy, planner, tolerance):
     world = toy.world()
@@ -275,6 +288,17 @@ def test_planning_noise_is_not_the_noise_of_the_environment(toy, planner):
     plan = planner.plan(world, state, GoalState(toy.goal), toy.rng())
     real = world.rollout(state, {"action": plan.actions})
     assert (GoalState(toy.goal).cost(real, IDLE) - plan.cost).abs() > 1e-4
+
+
+@every_planner
+def test_a_plan_may_be_differentiated(toy, planner):
+    """Whatever mode it was found in."""
+    world = toy.world()
+    plan = planner.plan(world, toy.state(world), GoalState(toy.goal), toy.rng())
+    weight = torch.ones((), requires_grad=True)
+    for values in (plan.actions, plan.cost, plan.trace):
+        (weight * values).sum().backward()
+        assert weight.grad is not None
 
 
 @every_planner

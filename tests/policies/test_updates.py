@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from cosmos_sdk_policies.best_of_n import BestOfN, ImaginedPolicy
+from cosmos_sdk_policies.best_of_n import BestOfN
 from cosmos_sdk_policies.cem import CEM
 from cosmos_sdk_policies.goal_state import GoalState
 from cosmos_sdk_policies.icem import ICEM
 from cosmos_sdk_policies.mppi import MPPI
 from cosmos_sdk_policies.objectives import ActionPenalty, WeightedSum
 from cosmos_sdk_policies.predictive_sampling import PredictiveSampling
+from cosmos_sdk_policies.proposals import ImaginedPolicy
 
 
 class Watched:

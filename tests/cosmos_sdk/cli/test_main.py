@@ -8,6 +8,7 @@ from cosmos_sdk.cli.plugins import table
 from cosmos_sdk.errors import DatasetError
 from cosmos_sdk.plugins import Source
 from cosmos_sdk.registry import Entry, Registry, registry
+from cosmos_sdk.summaries import summary
 
 Output = pytest.CaptureFixture[str]
 
@@ -78,9 +79,37 @@ def test_plugins_lists_every_component_its_plugin_and_version(capsys: Output) ->
     assert main(["plugins"]) == 0
 
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["kind", "name", "plugin", "version", "target"]
+    assert lines[0].split() == ["kind", "name", "plugin", "version", "description"]
     for entry, line in zip(registry().entries(), lines[1:], strict=True):
-        assert line.split() == [entry.kind, entry.name, entry.plugin, entry.version, entry.target]
+        *facts, described = line.split(maxsplit=4)
+        assert facts == [entry.kind, entry.name, entry.plugin, entry.version]
+        assert described == summary(entry)
+    assert main(["plugins", "targets=true"]) == 0
+    targets = [line.split()[4] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert targets == [entry.target for entry in registry().entries()]
+
+
+def test_a_component_that_nobody_described_is_described_by_its_docstring() -> None:
+    source = Source("mine", "mine", "1.0")
+
+    def described(target: str, summary_: str = "") -> str:
+        return summary(Entry("planner", "x", target, source, summary_))
+
+    assert described("cosmos_sdk.registry:Entry").startswith("One registered component:")
+    assert described("cosmos_sdk.registry:Missing").startswith("One table of every component")
+    assert described("cosmos_sdk.registry:Entry", "mine") == "mine"
+    assert described("absent.module:Entry") == described("no_module:Entry") == ""
+
+
+def test_the_help_of_a_command_lists_what_is_installed(capsys: Output) -> None:
+    assert main(["collect", "--help"]) == 0
+    text = capsys.readouterr().out
+    for name in ("random", *registry().names("recorder")):
+        assert f"  {name} " in text
+    assert main(["evaluate", "task=pusht-goals", "--help"]) == 0
+    assert "  replan_every       a whole number (0)\n" in capsys.readouterr().out
+    assert main(["evaluate", "task=pusht-goal", "--help"]) == 2
+    assert "Did you mean 'pusht-goals'" in capsys.readouterr().err
 
 
 def test_plugins_of_one_kind_are_listed_alone(capsys: Output) -> None:

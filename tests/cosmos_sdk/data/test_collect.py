@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,6 +21,7 @@ from gymnasium import spaces
 
 from cosmos_sdk.cli.collect import run
 from cosmos_sdk.cli.overrides import parse
+from cosmos_sdk.config import override
 from cosmos_sdk.data import publish, shelf
 from cosmos_sdk.data.collect import CollectConfig, collect, command_line
 from cosmos_sdk.data.description import describe
@@ -298,3 +301,53 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="cannot write"):
         collect(config(tmp_path / "file" / "disc"), progress=False)
     shutil.rmtree(tmp_path)
+
+
+def test_a_recording_that_fails_at_once_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(self: object, *_: object) -> None:
+        raise DatasetError("the scene broke")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry().load("simulator", DISC), "step", breaks)
+        with pytest.raises(DatasetError, match="the scene broke"):
+            collect(config(tmp_path / "new" / "disc"), progress=False)
+        assert not (tmp_path / "new" / "disc").exists()
+        (tmp_path / "mine").mkdir()
+        with pytest.raises(DatasetError, match="the scene broke"):
+            collect(config(tmp_path / "mine"), progress=False)
+        assert list((tmp_path / "mine").iterdir()) == []
+    other = config(tmp_path / "mine", episodes=1, steps=2, size=16)
+    assert len(collect(other, progress=False).episodes) == 1
+
+
+def test_the_command_of_a_recording_gives_its_options_back() -> None:
+    options = {
+        "starts": {"angle": [-3.14, 3.14], "speed": [0, float("inf")]},
+        "noise": 0.3,
+        "flag": True,
+        "nothing": None,
+        "terms": [{"name": "goal-state", "goal": [1.0, 2.0]}],
+    }
+    made = CollectConfig(DISC, "out", "exploring", task="push it: now, gently", options=options)
+    _, _, *words = shlex.split(command_line(made.fixed, 3))
+    given = override({}, words)
+    assert given.pop("episodes") == 3
+    assert {key: given[key] for key in options} == options
+    assert {key: given[key] for key in ("env", "policy")} == {"env": DISC, "policy": "exploring"}
+
+
+def test_what_describes_a_recording_is_json_also_where_nothing_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    made = registry().load("simulator", DISC)
+    monkeypatch.setattr(made, "observation_high", np.full(4, np.inf, np.float32))
+    root = tmp_path / "disc"
+    collect(config(root, episodes=1, steps=2, size=16, policy="random"), progress=False)
+    about = json.loads((root / "meta/recording.json").read_text(), parse_constant=refuse)
+    assert about["observation"]["high"] == [None] * 4
+    assert about["observation"]["low"] == made.observation_low.tolist()

@@ -31,11 +31,19 @@ SMALL: dict[str, Any] = {
 }
 
 
-def small_world(views: int = 1, height: int = 16, width: int = 32, **config: Any) -> WorldModel:
+def small_world(
+    views: int = 1,
+    height: int = 16,
+    width: int = 32,
+    auxiliary: tuple[str, ...] = ("state",),
+    **config: Any,
+) -> WorldModel:
     torch.manual_seed(0)
     actions = {"action": spaces.Box(-1, 1, (2,))}
     spec = Spec((views, height, width), 10.0, actions, {"state": STATE})
-    sizes = ConvTokenizerConfig(4, widths=(8,), mixer_width=8, mixer_blocks=1, auxiliary_width=8)
+    sizes = ConvTokenizerConfig(
+        4, widths=(8,), mixer_width=8, mixer_blocks=1, auxiliary_width=8, auxiliary=auxiliary
+    )
     tokenizer = ConvTokenizer(sizes, Parts(spec))
     action = ActionConditioner(ActionConditionerConfig(8, 8), Parts(spec, name="action"))
     parts = Parts(spec, tokenizer=tokenizer, conditioners={"action": action})
@@ -220,6 +228,13 @@ def test_a_memory_of_three_frames_is_not_reached_by_the_fifth_before():
     reached = ~same.flatten(2).all(2)[0]
     assert reached[:4].all()
     assert not reached[7]
+
+
+def test_a_tokenizer_without_auxiliary_heads_adds_no_perceptual_term():
+    """There is nothing to compare, and a mean of nothing is no number."""
+    terms = small_world(auxiliary=()).loss(clips(), Rng(torch.arange(3), torch.zeros(3).long()))
+    assert "backend/perceptual" not in terms
+    assert all(term.isfinite().all() for term in terms.values())
 
 
 @pytest.mark.parametrize(("views", "height", "width"), [(1, 8, 16), (2, 24, 16), (3, 16, 16)])

@@ -67,6 +67,16 @@ def test_planning_says_in_which_mode_it_imagines(monkeypatch):
     assert found[0] == "planning, 1 x 300 candidates x 2 steps, parallel 1, float32: time"
 
 
+def test_a_full_size_decision_is_measured_of_worlds_that_unroll_and_read_a_state(monkeypatch):
+    monkeypatch.setattr(speed, "ITERATIONS", 1)
+    assert speed.decisions(small_world(), QUICK) == []
+    world = WorldModel.from_pretrained("pusht-statespace")
+    found = speed.decisions(world, QUICK, repeats=1)
+    name = "a decision, 300 samples x 5 blocks x 1 iterations, float32"
+    assert [result.name for result in found] == [name, f"{name}, on a core of 100 GFLOP/s"]
+    assert all(result.value > 0 for result in found)
+
+
 def test_steadiness_and_the_layer_are_measured_of_any_world(monkeypatch):
     monkeypatch.setattr(steadiness, "PAIRS", 2)
     monkeypatch.setattr(steadiness, "OLD", 12)

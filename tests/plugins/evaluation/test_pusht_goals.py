@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from cosmos_sdk.errors import ConfigError
+from cosmos_sdk.ledger import Ledger
 from cosmos_sdk.simulators import simulator_world
 from cosmos_sdk.world import WorldModel
 from cosmos_sdk_evaluation import pusht_goals as task
@@ -31,7 +32,13 @@ from cosmos_sdk_evaluation.goal_tasks import (
     open_scene,
     replay,
 )
-from cosmos_sdk_evaluation.pusht_goals import drive, outcomes, pusht_goals, summarise
+from cosmos_sdk_evaluation.pusht_goals import (
+    drive,
+    forewarning,
+    outcomes,
+    pusht_goals,
+    summarise,
+)
 from toys.blocks import blocks_world
 
 pytest.importorskip("gym_pusht", reason="the Push-T simulator is an extra: make pusht")
@@ -138,6 +145,17 @@ def test_planning_in_the_simulator_reaches_an_easy_goal(tasks: str) -> None:
     assert attempt(simulator, one, drives(one, 0), SIZE).success
 
 
+READOUTS = {
+    "state": {"name": "state", "latents": False, "features": True},
+    "proposal": {"name": "proposal", "hidden": 8},
+}
+
+
+def thoughtful_world() -> Any:
+    """One that also proposes actions."""
+    return blocks_world(readouts=READOUTS, targets=("proposal",))
+
+
 @pytest.mark.parametrize("objective", ["goal-state", "goal-latent", "goal-image"])
 def test_a_world_of_blocks_is_planned_in_and_measured(objective: str) -> None:
     world = blocks_world()
@@ -165,6 +183,17 @@ def test_a_world_of_blocks_gets_more_samples_than_one_of_single_frames() -> None
     given: dict[str, Any] = asdict(blocks)  # pyright: ignore[reportArgumentType]
     assert (given["num_samples"], given["horizon"], given["num_iterations"]) == (300, 5, 10)
     assert type(frames).__name__ == "ICEM"
+
+
+def test_a_world_that_proposes_is_asked_on_the_way_to_each_goal() -> None:
+    world, simulator = thoughtful_world(), open_scene("field")
+    config = GoalsConfig(n=1, planner_options=SMALL)
+    assert type(world_planner(world, config)).__name__ == "MixtureCEM"
+    (task,) = draw_tasks("field", 1, SIZE, 0)
+    policy: Any = policies(world, simulator, config, SIZE)["world"](task, 0)
+    seen = world.reset(task.picture[None, None], {}, torch.tensor([0]))
+    proposal: Any = world.readouts["proposal"]
+    torch.testing.assert_close(policy.planner.prior.goal, proposal.goal(seen))
 
 
 def test_an_interrupted_evaluation_goes_on_where_it_was(
@@ -225,3 +254,13 @@ def test_every_planner_takes_the_defaults_that_it_knows(name: str) -> None:
 def test_an_option_that_the_planner_does_not_have_is_named() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'num_samples'"):
         make_planner("cem", {}, {"num_sampels": 3})
+
+
+def test_who_waits_for_the_oracle_is_told_beforehand() -> None:
+    config, ledger = GoalsConfig(n=40, rows=("world", "oracle")), Ledger(None, {}, ("row", "task"))
+    assert "about 10 min for its 40 tasks" in forewarning(config, ledger)
+    assert "rows=[world] leaves it out" in forewarning(config, ledger)
+    for number in range(38):
+        ledger.add(("oracle", number), {})
+    assert forewarning(config, ledger) == ""
+    assert forewarning(GoalsConfig(rows=("world",)), Ledger(None, {}, ("row", "task"))) == ""

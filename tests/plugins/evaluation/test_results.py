@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from cosmos_sdk.results import Result
@@ -26,3 +27,20 @@ def test_the_table_shows_value_unit_interval_and_n() -> None:
     text = table([Result("speed", 1234.5, "frames/s", 6, (1200.0, 1260.0)), Result("ratio", 0.984)])
     assert "1234 frames/s  [1200, 1260]   6" in text
     assert "0.984" in text
+
+
+def test_what_is_unknown_is_null_in_the_file_and_a_dash_in_the_table(tmp_path: Path) -> None:
+    """One trial has no interval, and JSON has no NaN."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    unknown = [Result("one trial", 3.0, "s", 1, (math.nan, math.nan)), Result("none", math.nan)]
+    write_results(tmp_path / "results.json", unknown, {"scale": [1.0, math.inf], "p": tmp_path})
+    content = json.loads((tmp_path / "results.json").read_text(), parse_constant=refuse)
+    assert [row["ci95"] for row in content["results"]] == [None, None]
+    assert content["results"][1]["value"] is None
+    assert content["config"] == {"scale": [1.0, "inf"], "p": str(tmp_path)}
+    lines = table(unknown).splitlines()
+    assert lines[2].split() == ["one", "trial", "3", "s", "-", "1"]
+    assert lines[3].split() == ["none", "-", "1"]

@@ -22,7 +22,9 @@ from cosmos_sdk.registry import registry
 from cosmos_sdk.rng import PLANNER, Rng
 from cosmos_sdk.simulators import open_simulator
 from cosmos_sdk.testing import check_backend
+from cosmos_sdk_simulator.gymnasium_scene import open_env
 from cosmos_sdk_simulator.instance import simulator
+from cosmos_sdk_simulator.mujoco_warnings import warnings_logged
 from cosmos_sdk_simulator.world import simulator_world, starts
 
 FLOAT64 = ["Pendulum-v1", "CartPole-v1"]
@@ -285,3 +287,15 @@ def test_a_package_that_lacks_is_named_with_our_extra(monkeypatch, package, extr
     monkeypatch.setattr(gymnasium, "make", fail)
     with pytest.raises(MissingPackageError, match=command):
         open_simulator("Ant-v5")
+
+
+def test_what_mujoco_warns_of_is_logged_and_written_into_no_folder(tmp_path, monkeypatch, caplog):
+    """Gymnasium's half-cheetah has an attribute that MuJoCo deprecates from 3.3 on."""
+    mujoco = pytest.importorskip("mujoco")
+    monkeypatch.chdir(tmp_path)
+    open_env("HalfCheetah-v5")
+    assert not list(tmp_path.iterdir())
+    assert mujoco.get_mju_user_warning() is None
+    with warnings_logged():
+        mujoco.get_mju_user_warning()("deprecated")
+    assert "deprecated" in caplog.text

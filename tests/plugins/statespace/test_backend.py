@@ -136,6 +136,30 @@ def test_leaving_inner_frames_out_changes_nothing_at_the_ends_of_blocks():
     assert not torch.equal(whole.state.features[:, 0], whole.state.features[:, 1])
 
 
+def test_unrolling_is_stepping_where_some_actions_are_absent():
+    world, state = small_world(), small_world().reset(clips(2).frames, {}, torch.arange(2))
+    there = torch.tensor([[True] * 6, [True, False, True, True, False, False]])
+    action = Masked(torch.linspace(-1, 1, 24).view(2, 6, 2), there)
+    with torch.no_grad():
+        future, states = world.rollout(state, {"action": action}), list[torch.Tensor]()
+        for k in (0, 2, 4):
+            part = Masked(action.values[:, k : k + 2], there[:, k : k + 2])
+            state, _ = world.step(state, {"action": part})
+            states.append(world.observe(state)["state"])
+    torch.testing.assert_close(future.values["state"], torch.stack(states, 1))
+    torch.testing.assert_close(future.state.features, state.features)
+
+
+def test_what_nobody_differentiates_is_computed_alike():
+    world, actions = small_world(), {"action": torch.linspace(-1, 1, 24).view(2, 6, 2)}
+    state = world.reset(clips(2).frames, {}, torch.arange(2))
+    with_gradients = world.rollout(state, actions).values["state"]
+    with torch.no_grad():
+        without = world.rollout(state, actions).values["state"]
+    assert with_gradients.requires_grad
+    assert torch.equal(with_gradients, without)
+
+
 def test_bfloat16_follows_float32_and_its_copies_follow_the_weights():
     world, actions = small_world(), {"action": torch.linspace(-1, 1, 24).view(2, 6, 2)}
     state = world.reset(clips(2).frames, {}, torch.arange(2))
@@ -177,7 +201,8 @@ def test_the_spread_of_a_stochastic_transition_is_learned():
     signals = torch.zeros(256, 4)
     optimiser = torch.optim.Adam(list(backend.parameters()), 3e-2)
     for k in range(150):
-        vectors, log_std = backend._move(backend.transition, start, signals)
+        read = backend.transition.read(start, signals)
+        vectors, log_std = backend._move(backend.transition, start, read)
         assert log_std is not None
         error = vectors - steps[:, k % 2, None]
         loss = (
@@ -186,7 +211,8 @@ def test_the_spread_of_a_stochastic_transition_is_learned():
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    _, log_std = backend._move(backend.transition, start[:1], signals[:1])
+    read = backend.transition.read(start[:1], signals[:1])
+    _, log_std = backend._move(backend.transition, start[:1], read)
     assert log_std is not None
     assert log_std.exp().mean().item() == pytest.approx(0.3, rel=0.15)
 
