@@ -20,7 +20,9 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     share, square = successes / n, z * z
     middle = (share + square / (2 * n)) / (1 + square / n)
     half = z * float(np.sqrt(share * (1 - share) / n + square / (4 * n * n))) / (1 + square / n)
-    return (max(middle - half, 0.0), min(middle + half, 1.0))
+    # exact at the ends, where the two terms cancel up to rounding
+    low = max(middle - half, 0.0) if successes else 0.0
+    return (low, min(middle + half, 1.0) if successes < n else 1.0)
 
 
 def bootstrap(

@@ -27,6 +27,9 @@ def test_wilson_gives_the_textbook_interval() -> None:
     assert low == pytest.approx(0.8333, abs=1e-3)
     assert high == pytest.approx(0.9941, abs=1e-3)
     assert wilson(0, 0) == (0.0, 1.0)
+    for n in (7, 40, 50, 200):
+        assert wilson(0, n)[0] == 0.0
+        assert wilson(n, n)[1] == 1.0
     for successes, n in ((0, 50), (50, 50), (31, 50), (1, 3)):
         expected = stats.binomtest(successes, n).proportion_ci(0.9, method="wilson")
         assert wilson(successes, n, 0.9) == pytest.approx((expected.low, expected.high), abs=1e-9)
